@@ -17,6 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     prost.btree_map(["."]);
     prost.bytes(["."]);
     if std::env::var_os("CARGO_FEATURE_GRPC").is_some() {
+        tonic_prost_build::configure().compile_fds_with_config(descriptors, prost)?;
     } else {
         prost.compile_fds(descriptors)?;
     }
