@@ -33,7 +33,7 @@ pub use id::{GatewayId, InvalidId, JournalEpoch, Sequence};
 pub use prost::Message;
 
 /// The messages of package `venue.v1`, and with the feature `grpc` its service.
-#[expect(missing_docs, reason = "documented in the .proto files they come from")]
+#[expect(missing_docs, clippy::allow_attributes, reason = "generated; documented in the .proto files")]
 pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/venue.v1.rs"));
     include!(concat!(env!("OUT_DIR"), "/venue.v1.serde.rs"));
