@@ -1,1 +1,2 @@
-//! skeleton
+//! The edge gateway that sports venues trust with their results.
+pub mod clock;
