@@ -26,13 +26,14 @@
 //!     if matches!(item, Item::Reading(_)) { impulses += 1 }
 //! };
 //! timer.handle_connected(now, &mut sink);
-//! timer.handle_bytes(now, b" 0001 C0  10:04:55.6513 00\r", &mut sink);
-//! assert_eq!(impulses, 1);
+//! timer.handle_bytes(now, b" 0007 C0  10:11:29.3074 00\r", &mut sink);
 //! let mut send = [0; 256];
-//! let count = timer.poll_transmit(now, &mut send);   // `RSM` wanted: bytes to write
-//! assert_eq!(&send[..count], b"RSM\r");
-//! let wake_at = timer.poll_timeout();                // call handle_timeout then
-//! # assert!(wake_at.is_some());
+//! assert_eq!(timer.poll_transmit(now, &mut send), 0); // nothing yet …
+//! let now = timer.poll_timeout().expect("it wants to be called");
+//! timer.handle_timeout(now, &mut sink);
+//! let count = timer.poll_transmit(now, &mut send);    // … the line is quiet: bytes to write
+//! assert_eq!(&send[..count], b"RSM\r");               // repeat your memory
+//! assert_eq!(impulses, 1);
 //! ```
 #![no_std]
 #[cfg(test)]
@@ -41,6 +42,7 @@ extern crate std;
 pub mod alge_timy;
 mod conversation;
 mod item;
+mod line;
 pub mod nmea;
 mod reading;
 mod registry;
@@ -48,8 +50,9 @@ mod text;
 
 pub use conversation::{Conversation, Monotonic, Role};
 pub use item::{DecodeError, ErrorKind, Item};
+pub use line::{Line, LineFramer};
 pub use reading::{
-    CivilDate, Content, Correction, CorrectionKind, DeviceState, DeviceStatus, DeviceTime, Edge, Identity, Impulse,
+    CivilDate, Content, Correction, CorrectionKind, Day, DeviceState, DeviceStatus, DeviceTime, Edge, Identity, Impulse,
     KeyText, LaneResult, Measurement, Passing, PassingKind, Reading, ResultKind, Session, Start, StartKind, TimeValue,
     Unit, Value, ValueKind, Wind,
 };

@@ -41,10 +41,8 @@ pub enum Identity {
         epoch: u64,
         /// Canonical text of the content.
         key: KeyText,
-        /// Time of day, in ns since local midnight, whose date the pipeline works
-        /// out and appends to the key as `|yyyy-mm-dd`; none if the key already
-        /// holds a date or needs none.
-        day_of_ns: Option<u64>,
+        /// The day that the pipeline appends to the key as `|yyyy-mm-dd`.
+        day: Day,
         /// Whether a replay that shows this reading also shows, by that, the
         /// `n`-th occurrence of another key (the impulse that a correction line
         /// stands for). Counted, not stored.
@@ -53,6 +51,18 @@ pub enum Identity {
     /// Nothing does: each is a new one.
     #[default]
     None,
+}
+
+/// Which day makes a content key unique, where the device says no date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Day {
+    /// The key holds a date already, or needs none.
+    #[default]
+    None,
+    /// The date of this local time of day, in ns since midnight.
+    OfTimeOfDay(u64),
+    /// The local date on which it was received: nothing it said lies nearer.
+    OfReceipt,
 }
 
 /// A time as the device says it.

@@ -95,6 +95,9 @@ pub struct DeviceType {
     /// How the device is told that a record is safe; empty if it cannot be. With
     /// it, the device keeps what is not acknowledged: such a source can be refused.
     pub acknowledgement: &'static str,
+    /// Whether it is a timing device: a frame of it that is recognised and damaged
+    /// may be a result, and its silence matters to results.
+    pub timing: bool,
     /// Raised when the decoder's output changes.
     pub decoder_version: u32,
 }
@@ -124,6 +127,7 @@ macro_rules! devices {
 
         /// The conversation of any device of the table.
         #[expect(missing_docs, reason = "a variant a row")]
+        #[expect(clippy::large_enum_variant, reason = "one a line, and there is no allocator")]
         #[derive(Debug)]
         pub enum Device {
             $($variant($conversation)),+
