@@ -1,1 +1,7 @@
-//! skeleton
+//! The bench of the Venue Gateway.
+
+pub mod clock;
+pub mod device;
+pub mod link;
+pub mod quantity;
+pub mod random;

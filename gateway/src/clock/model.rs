@@ -99,11 +99,7 @@ impl ClockModel {
     /// How well the wall clock is known at `now`.
     pub fn quality(&self, now: Duration) -> Quality {
         let Some(last) = self.last else {
-            return Quality {
-                sync_state: SyncState::Unsynchronized,
-                maximum_error: None,
-                date_known: self.trusted,
-            };
+            return Quality { sync_state: SyncState::Unsynchronized, maximum_error: None, date_known: self.trusted };
         };
         let (sync_state, maximum_error) = match self.in_step {
             _ if last.discipline.synchronized => (SyncState::Synchronized, Some(last.discipline.maximum_error)),
@@ -151,11 +147,7 @@ impl ClockModel {
         if moved > STEP_THRESHOLD.as_nanos() + slew {
             Some(ClockChange::Stepped)
         } else if sample.discipline.synchronized != last.discipline.synchronized {
-            Some(if sample.discipline.synchronized {
-                ClockChange::Synchronized
-            } else {
-                ClockChange::Unsynchronized
-            })
+            Some(if sample.discipline.synchronized { ClockChange::Synchronized } else { ClockChange::Unsynchronized })
         } else {
             let due = self.last_written.is_none_or(|when| sample.monotonic.saturating_sub(when) >= PERIOD);
             due.then_some(ClockChange::Periodic)
@@ -171,10 +163,7 @@ impl ClockModel {
             utc_ns: sample.utc_ns,
             sync_state: quality.sync_state.into(),
             maximum_error_ns: quality.maximum_error.map(nanoseconds),
-            estimated_error_ns: sample
-                .discipline
-                .synchronized
-                .then(|| nanoseconds(sample.discipline.estimated_error)),
+            estimated_error_ns: sample.discipline.synchronized.then(|| nanoseconds(sample.discipline.estimated_error)),
             discipline: self.discipline_name.clone(),
             change: change.into(),
             step_ns,

@@ -16,8 +16,11 @@ use super::{BootId, ClockModel, ClockRecord, ClockSample, Discipline, Quality, R
 const NOT_BEFORE_UTC_NS: i64 = 1_767_225_600_000_000_000;
 
 /// Where `chrony`, `ptp4l` and `timesyncd` leave a trace while they run.
-const DAEMONS: [(&str, &str); 3] =
-    [("chrony", "/run/chrony/chronyd.pid"), ("ptp4l", "/run/ptp4l"), ("timesyncd", "/run/systemd/timesync/synchronized")];
+const DAEMONS: [(&str, &str); 3] = [
+    ("chrony", "/run/chrony/chronyd.pid"),
+    ("ptp4l", "/run/ptp4l"),
+    ("timesyncd", "/run/systemd/timesync/synchronized"),
+];
 
 /// The machine's clocks, shared by every thread of the gateway.
 #[derive(Debug)]
@@ -42,6 +45,11 @@ impl SystemClock {
     pub fn stamp(&self) -> Received {
         let (monotonic, utc_ns) = (monotonic(), utc_ns());
         self.model().stamp(monotonic, utc_ns)
+    }
+
+    /// A receive stamp, now, with how good it is.
+    pub fn arrival(&self) -> crate::pipeline::Arrival {
+        crate::pipeline::Arrival { received: self.stamp(), quality: self.quality(), boot_id: self.boot_id() }
     }
 
     /// How well the wall clock is known now.
@@ -92,7 +100,8 @@ fn boot_id() -> BootId {
 }
 
 fn rtc_is_plausible() -> bool {
-    let seconds = fs::read_to_string("/sys/class/rtc/rtc0/since_epoch").ok().and_then(|text| text.trim().parse::<i64>().ok());
+    let seconds =
+        fs::read_to_string("/sys/class/rtc/rtc0/since_epoch").ok().and_then(|text| text.trim().parse::<i64>().ok());
     seconds.is_some_and(|seconds| seconds.saturating_mul(1_000_000_000) >= NOT_BEFORE_UTC_NS)
 }
 

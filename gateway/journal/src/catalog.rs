@@ -1,0 +1,88 @@
+//! Which segments there are, and which ranges are skipped for good.
+
+use std::time::Duration;
+
+use venue_schema::{JournalEpoch, Sequence, v1::Lane};
+
+use crate::{
+    PerLane,
+    checkpoint::Skips,
+    format::{Checksum, FileName},
+    gap::Skip,
+};
+
+/// Skipped ranges kept for each lane. Beyond it neighbours are told as one.
+pub const MAX_SKIPS_PER_LANE: usize = 64;
+
+/// A segment that holds records of a lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SegmentEntry {
+    pub(crate) lane: Lane,
+    pub(crate) generation: u64,
+    pub(crate) epoch: JournalEpoch,
+    /// Its first sequence; it ends where the next segment starts.
+    pub(crate) first: Sequence,
+    pub(crate) data_start: u64,
+    /// When it was closed, or the journal opened; none while it is written.
+    pub(crate) sealed_at: Option<Duration>,
+    /// UTC receive times of its first and last record, as far as known, ns.
+    pub(crate) receive_utc_ns: Option<(i64, i64)>,
+}
+
+impl SegmentEntry {
+    pub(crate) fn name(&self) -> FileName {
+        FileName::segment(self.lane, self.generation)
+    }
+
+    pub(crate) fn checksum(&self) -> Checksum {
+        Checksum::of_segment(self.epoch, self.lane, self.generation)
+    }
+}
+
+/// The segments and skipped ranges of both lanes.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    pub(crate) segments: PerLane<Vec<SegmentEntry>>,
+    pub(crate) skips: PerLane<Skips>,
+}
+
+impl Catalog {
+    /// The segment that holds a sequence if anything does, and the first sequence behind it.
+    pub(crate) fn segment_of(&self, lane: Lane, sequence: Sequence) -> Option<(&SegmentEntry, Option<Sequence>)> {
+        let segments = &self.segments[lane];
+        let after = segments.partition_point(|entry| entry.first <= sequence);
+        let entry = segments.get(after.checked_sub(1)?)?;
+        Some((entry, segments.get(after).map(|next| next.first)))
+    }
+
+    /// The oldest segment that is no longer written, and its last sequence.
+    pub(crate) fn oldest_sealed(&self, lane: Lane) -> Option<(&SegmentEntry, Sequence)> {
+        let segments = &self.segments[lane];
+        Some((segments.first()?, segments.get(1)?.first.previous()))
+    }
+
+    /// First sequence that is still stored, or the next one if nothing is.
+    pub(crate) fn first_retained(&self, lane: Lane) -> Sequence {
+        self.segments[lane].first().map_or(Sequence(1), |entry| entry.first)
+    }
+
+    /// The skipped range that holds a sequence.
+    pub(crate) fn skip_at(&self, lane: Lane, sequence: Sequence) -> Option<&Skip> {
+        let (_, skip) = self.skips[lane].range(..=sequence).next_back()?;
+        (sequence <= skip.last).then_some(skip)
+    }
+
+    /// First sequence at or behind `from` that is skipped.
+    pub(crate) fn next_skip(&self, lane: Lane, from: Sequence) -> Option<Sequence> {
+        self.skips[lane].range(from..).next().map(|(first, _)| *first)
+    }
+
+    /// The parts of a range that are not skipped yet.
+    pub(crate) fn unskipped(&self, lane: Lane, first: Sequence, last: Sequence) -> Vec<(Sequence, Sequence)> {
+        let mut set = crate::interval::IntervalSet::default();
+        for skip in self.skips[lane].values() {
+            set.insert_range(skip.first.0, skip.last.0);
+        }
+        set.holes(first.0, last.0).into_iter().map(|(first, last)| (Sequence(first), Sequence(last))).collect()
+    }
+}

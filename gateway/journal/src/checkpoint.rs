@@ -1,0 +1,189 @@
+//! The checkpoint at the start of a segment: what opening needs to know of everything before it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use venue_schema::{Sequence, v1::Lane};
+
+use crate::{
+    PerLane,
+    format::{Checksum, Fields},
+    gap::Skip,
+    identity::SourceKnowledge,
+    interval::IntervalSet,
+};
+
+const MAGIC: [u8; 4] = *b"VCPT";
+/// Size of one remembered key, bytes.
+const KEY_BYTES: usize = 20;
+
+/// The skipped ranges of a lane, by their first sequence.
+pub(crate) type Skips = BTreeMap<Sequence, Skip>;
+
+/// What was durable when a segment was begun.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Checkpoint {
+    /// The last durable sequence of each lane.
+    pub(crate) durable: PerLane<Sequence>,
+    pub(crate) sources: Vec<SourceKnowledge>,
+    pub(crate) skips: PerLane<Skips>,
+}
+
+/// Writes a checkpoint of at most about `budget` bytes. Where keys do not fit, the
+/// oldest are left out; says how many.
+pub(crate) fn encode(
+    durable: PerLane<Sequence>,
+    sources: &[SourceKnowledge],
+    skips: &PerLane<Skips>,
+    budget: usize,
+    checksum: Checksum,
+) -> (Vec<u8>, usize) {
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend_from_slice(&durable.results.0.to_le_bytes());
+    bytes.extend_from_slice(&durable.telemetry.0.to_le_bytes());
+    for lane in Lane::ALL {
+        put_skips(&mut bytes, &skips[lane]);
+    }
+    put_count(&mut bytes, sources.len());
+    for source in sources {
+        put_names_and_numbers(&mut bytes, source);
+    }
+    let mut room = budget.saturating_sub(bytes.len() + 4 * sources.len() + 4) / KEY_BYTES;
+    let mut trimmed = 0;
+    for (index, source) in sources.iter().enumerate() {
+        let kept = source.keys.len().min(room / (sources.len() - index));
+        put_count(&mut bytes, kept);
+        for (hash, occurrence) in source.keys.newest(kept) {
+            bytes.extend_from_slice(&hash.to_le_bytes());
+            bytes.extend_from_slice(&occurrence.to_le_bytes());
+        }
+        room -= kept;
+        trimmed += source.keys.len() - kept;
+    }
+    let crc = checksum.over(&bytes);
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    (bytes, trimmed)
+}
+
+fn put_count(bytes: &mut Vec<u8>, count: usize) {
+    bytes.extend_from_slice(&u32::try_from(count).expect("every collection here has a bound below 2^32").to_le_bytes());
+}
+
+fn put_skips(bytes: &mut Vec<u8>, skips: &Skips) {
+    put_count(bytes, skips.len());
+    for skip in skips.values() {
+        bytes.extend_from_slice(&skip.first.0.to_le_bytes());
+        bytes.extend_from_slice(&skip.last.0.to_le_bytes());
+        put_count(bytes, skip.gap_event.len());
+        bytes.extend_from_slice(&skip.gap_event);
+    }
+}
+
+fn put_names_and_numbers(bytes: &mut Vec<u8>, source: &SourceKnowledge) {
+    put_count(bytes, source.name.len());
+    bytes.extend_from_slice(source.name.as_bytes());
+    put_intervals(bytes, &source.ordinals);
+    put_count(bytes, source.numbers.sets().len());
+    for (device, epoch, numbers) in source.numbers.sets() {
+        bytes.extend_from_slice(&device.to_le_bytes());
+        bytes.extend_from_slice(&epoch.to_le_bytes());
+        put_intervals(bytes, numbers);
+    }
+}
+
+fn put_intervals(bytes: &mut Vec<u8>, set: &IntervalSet) {
+    put_count(bytes, set.intervals().len());
+    for (first, last) in set.intervals() {
+        bytes.extend_from_slice(&first.to_le_bytes());
+        bytes.extend_from_slice(&last.to_le_bytes());
+    }
+}
+
+/// Reads a checkpoint; none if it is damaged.
+pub(crate) fn decode(bytes: &[u8], checksum: Checksum) -> Option<Checkpoint> {
+    let (content, crc) = bytes.split_last_chunk::<4>()?;
+    if checksum.over(content) != u32::from_le_bytes(*crc) {
+        return None;
+    }
+    let mut fields = Fields(content);
+    if fields.array()? != MAGIC {
+        return None;
+    }
+    let durable = PerLane { results: Sequence(fields.u64()?), telemetry: Sequence(fields.u64()?) };
+    let skips = PerLane { results: take_skips(&mut fields)?, telemetry: take_skips(&mut fields)? };
+    let count = fields.u32()?;
+    let mut sources = (0..count).map(|_| take_names_and_numbers(&mut fields)).collect::<Option<Vec<_>>>()?;
+    for source in &mut sources {
+        for _ in 0..fields.u32()? {
+            source.keys.insert(fields.u128()?, fields.u32()?);
+        }
+    }
+    Some(Checkpoint { durable, sources, skips })
+}
+
+fn take_skips(fields: &mut Fields<'_>) -> Option<Skips> {
+    let mut skips = Skips::new();
+    for _ in 0..fields.u32()? {
+        let (first, last) = (Sequence(fields.u64()?), Sequence(fields.u64()?));
+        let length = usize::try_from(fields.u32()?).ok()?;
+        skips.insert(first, Skip { first, last, gap_event: Bytes::copy_from_slice(fields.bytes(length)?) });
+    }
+    Some(skips)
+}
+
+fn take_names_and_numbers(fields: &mut Fields<'_>) -> Option<SourceKnowledge> {
+    let length = usize::try_from(fields.u32()?).ok()?;
+    let mut source = SourceKnowledge::named(std::str::from_utf8(fields.bytes(length)?).ok()?);
+    source.ordinals = take_intervals(fields)?;
+    for _ in 0..fields.u32()? {
+        let (device, epoch) = (fields.u64()?, fields.u64()?);
+        source.numbers.insert_set(device, epoch, take_intervals(fields)?);
+    }
+    Some(source)
+}
+
+fn take_intervals(fields: &mut Fields<'_>) -> Option<IntervalSet> {
+    let count = fields.u32()?;
+    let intervals = (0..count).map(|_| Some((fields.u64()?, fields.u64()?))).collect::<Option<_>>()?;
+    IntervalSet::from_intervals(intervals)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Identity;
+
+    fn source(keys: u128) -> SourceKnowledge {
+        let mut source = SourceKnowledge::named("finish");
+        for key in 1..=keys {
+            source.learn(key as u64, Some(Identity::Key { hash: key, occurrence: 1 }));
+        }
+        source.learn(500, Some(Identity::Sequence { device: 3, epoch: 4, number: 5 }));
+        source
+    }
+
+    /// What is written is read back, down to the last skipped range.
+    #[test]
+    fn a_checkpoint_is_read_back() {
+        let durable = PerLane { results: Sequence(9), telemetry: Sequence(4) };
+        let skip = Skip { first: Sequence(2), last: Sequence(3), gap_event: Bytes::from_static(b"gap") };
+        let skips = PerLane { results: Skips::new(), telemetry: [(Sequence(2), skip)].into() };
+        let (bytes, trimmed) = encode(durable, &[source(3), SourceKnowledge::named("b")], &skips, 4096, Checksum::plain());
+        let read = decode(&bytes, Checksum::plain()).unwrap();
+        assert_eq!((trimmed, read.durable, &read.skips), (0, durable, &skips));
+        assert_eq!(read.sources[0].ordinals.intervals(), [(1, 3), (500, 500)]);
+        assert_eq!(read.sources[0].keys.occurrences(3), 1);
+        assert!(read.sources[0].numbers.contains(3, 4, 5));
+        assert_eq!(read.sources[1].name, "b");
+        assert!(decode(&bytes[..bytes.len() - 1], Checksum::plain()).is_none());
+    }
+
+    /// A segment must hold records, not only a memory of old ones.
+    #[test]
+    fn the_oldest_keys_are_left_out_where_space_is_short() {
+        let (bytes, trimmed) = encode(PerLane::default(), &[source(1000)], &PerLane::default(), 4096, Checksum::plain());
+        assert!(bytes.len() <= 4096 && trimmed > 700, "{} bytes, {trimmed} trimmed", bytes.len());
+        let read = decode(&bytes, Checksum::plain()).unwrap();
+        assert_eq!((read.sources[0].keys.occurrences(1), read.sources[0].keys.occurrences(1000)), (0, 1));
+    }
+}

@@ -1,0 +1,373 @@
+//! Consumers of the journal: how far each has come, kept in slots that are overwritten in turn.
+
+use std::{io, time::Duration};
+
+use venue_schema::{
+    Digest, JournalEpoch, Sequence,
+    v1::{GapCause, Lane},
+};
+
+use crate::{
+    Journal,
+    format::{CURSOR_SLOT_BYTES, CursorSlot, FileName, MAX_CURSOR_NAME_BYTES, MAX_RECEIVER_ID_BYTES, PAGE_BYTES, Unreadable},
+    gap::LossExtent,
+    journal::lock,
+    storage::{Storage, StorageFile, read_exact},
+    writer::CommitError,
+};
+
+/// Cursors that a journal can hold, over both lanes.
+pub const MAX_CURSORS: usize = 128;
+/// Marks are written down at most this often, and always before a segment goes.
+pub const CURSOR_SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+const FILE_BYTES: u64 = MAX_CURSORS as u64 * 2 * CURSOR_SLOT_BYTES;
+
+/// Why a cursor is not given or not pinned.
+#[derive(Debug, thiserror::Error)]
+pub enum CursorError {
+    /// The cursor belongs to another receiver.
+    #[error(
+        "cursor `{name}` belongs to receiver `{pinned}`, not `{found}`; name the new receiver in the configuration to start it at the oldest record"
+    )]
+    OtherReceiver {
+        /// The cursor.
+        name: String,
+        /// The receiver that it belongs to.
+        pinned: String,
+        /// The receiver that was met.
+        found: String,
+    },
+    /// All slots are taken.
+    #[error("all {MAX_CURSORS} cursors are in use; forget one that is no longer needed")]
+    TooMany,
+    /// A name does not fit into a slot.
+    #[error("a cursor's name has 1 to {MAX_CURSOR_NAME_BYTES} bytes and a receiver's id at most {MAX_RECEIVER_ID_BYTES}, unlike `{0}`")]
+    BadName(String),
+    /// The file of cursors could not be written.
+    #[error("failed to write the file `cursors`: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// One cursor, in memory.
+#[derive(Debug)]
+struct Entry {
+    slot: CursorSlot,
+    dirty: bool,
+}
+
+/// All cursors and their file.
+#[derive(Debug)]
+pub(crate) struct CursorTable<F> {
+    file: F,
+    entries: Vec<Option<Entry>>,
+    last_sync: Option<Duration>,
+}
+
+/// What reading the file of cursors found.
+#[derive(Debug)]
+pub(crate) struct CursorsFound<F> {
+    pub(crate) table: CursorTable<F>,
+    /// Both slots of so many cursors were unreadable though something stood there.
+    pub(crate) damaged_count: u64,
+}
+
+/// Reads the two slots of a cursor: the newer sound one, and whether something unreadable stands there.
+fn read_pair(pair: &[u8]) -> Result<(Option<CursorSlot>, bool), Unreadable> {
+    let mut best: Option<CursorSlot> = None;
+    let mut damaged = false;
+    for bytes in pair.chunks_exact(CURSOR_SLOT_BYTES as usize) {
+        match CursorSlot::decode(bytes) {
+            Ok(slot) if best.as_ref().is_none_or(|best| best.revision < slot.revision) => best = Some(slot),
+            Ok(_) => {}
+            Err(later @ Unreadable::Later(_)) => return Err(later),
+            Err(Unreadable::Damaged) => damaged |= bytes.iter().any(|&byte| byte != 0),
+        }
+    }
+    Ok((best, damaged))
+}
+
+/// All cursors in the bytes of the file, and how many are damaged beyond reading.
+pub(crate) fn read_slots(bytes: &[u8]) -> Result<(Vec<Option<CursorSlot>>, u64), Unreadable> {
+    let mut slots = Vec::new();
+    let mut damaged_count = 0;
+    for pair in bytes.chunks_exact(2 * CURSOR_SLOT_BYTES as usize) {
+        let (slot, damaged) = read_pair(pair)?;
+        damaged_count += u64::from(damaged && slot.is_none());
+        // A removed cursor leaves an empty name behind.
+        slots.push(slot.filter(|slot| !slot.name.is_empty()));
+    }
+    slots.resize(MAX_CURSORS, None);
+    Ok((slots, damaged_count))
+}
+
+impl<F: StorageFile> CursorTable<F> {
+    /// Opens the file of cursors, writing it where it is missing or too short.
+    pub(crate) fn open<S: Storage<File = F>>(storage: &S) -> Result<CursorsFound<F>, (io::Error, Option<u32>)> {
+        let plain = |error| (error, None);
+        let file = match storage.open(FileName::CURSORS) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => storage.create(FileName::CURSORS).map_err(plain)?,
+            Err(error) => return Err(plain(error)),
+        };
+        let size = file.size().map_err(plain)?;
+        if size < FILE_BYTES {
+            file.write_all_at(&vec![0; (FILE_BYTES - size) as usize], size).map_err(plain)?;
+            file.sync_data().map_err(plain)?;
+            storage.sync_directory().map_err(plain)?;
+        }
+        let bytes = read_exact(&file, 0, FILE_BYTES as usize).map_err(plain)?.unwrap_or_default();
+        let (slots, damaged_count) = read_slots(&bytes).map_err(|unreadable| match unreadable {
+            Unreadable::Later(version) => (io::ErrorKind::Unsupported.into(), Some(version)),
+            Unreadable::Damaged => (io::ErrorKind::InvalidData.into(), None),
+        })?;
+        let entries = slots.into_iter().map(|slot| slot.map(|slot| Entry { slot, dirty: false })).collect();
+        Ok(CursorsFound { table: Self { file, entries, last_sync: None }, damaged_count })
+    }
+
+    pub(crate) fn lowest_required(&self, lane: Lane) -> Option<Sequence> {
+        self.slots().filter(|slot| slot.required && slot.lane == lane).map(|slot| slot.mark).min()
+    }
+
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &CursorSlot> {
+        self.entries.iter().flatten().map(|entry| &entry.slot)
+    }
+
+    /// The highest mark of a lane in an epoch.
+    pub(crate) fn highest_mark(&self, epoch: JournalEpoch, lane: Lane) -> Sequence {
+        self.slots().filter(|slot| slot.epoch == epoch && slot.lane == lane).map(|slot| slot.mark).max().unwrap_or_default()
+    }
+
+    /// Sets every cursor to the beginning of an epoch.
+    pub(crate) fn begin_epoch(&mut self, epoch: JournalEpoch) {
+        for entry in self.entries.iter_mut().flatten() {
+            if entry.slot.epoch != epoch {
+                entry.slot.epoch = epoch;
+                entry.slot.mark = Sequence::ZERO;
+                entry.slot.digest = Digest::initial(epoch, entry.slot.lane);
+                entry.dirty = true;
+            }
+        }
+    }
+
+    fn find(&self, name: &str, lane: Lane, receiver_id: Option<&str>) -> Option<usize> {
+        let fits = |slot: &CursorSlot| slot.name == name && slot.lane == lane && receiver_id.is_none_or(|id| slot.receiver_id == id);
+        let found = self.entries.iter().enumerate().filter(|(_, entry)| entry.as_ref().is_some_and(|entry| fits(&entry.slot)));
+        // Where a receiver took over from another, the one that counts is required.
+        found.max_by_key(|(index, entry)| (entry.as_ref().is_some_and(|entry| entry.slot.required), *index)).map(|(index, _)| index)
+    }
+
+    fn slot_mut(&mut self, index: usize) -> &mut CursorSlot {
+        let entry = self.entries[index].as_mut().expect("a cursor's slot stays taken as long as its handle may be used");
+        entry.dirty = true;
+        &mut entry.slot
+    }
+
+    fn write_dirty(&mut self) -> io::Result<()> {
+        let mut written = Vec::new();
+        for (index, entry) in self.entries.iter_mut().enumerate() {
+            let Some(entry) = entry.as_mut().filter(|entry| entry.dirty) else { continue };
+            entry.slot.revision += 1;
+            let offset = (2 * index as u64 + entry.slot.revision % 2) * CURSOR_SLOT_BYTES;
+            self.file.write_all_at(&entry.slot.encode(), offset)?;
+            written.push(index);
+        }
+        if written.is_empty() {
+            return Ok(());
+        }
+        self.file.sync_data()?;
+        for index in written {
+            if let Some(entry) = &mut self.entries[index] {
+                entry.dirty = false;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A named consumer in one lane. Marks advance in memory and are written down by
+/// [`Journal::sync_cursors`] and [`Journal::housekeep`].
+#[derive(Debug)]
+pub struct Cursor<S: Storage> {
+    journal: Journal<S>,
+    index: usize,
+}
+
+impl<S: Storage> Clone for Cursor<S> {
+    fn clone(&self) -> Self {
+        Self { journal: self.journal.clone(), index: self.index }
+    }
+}
+
+impl<S: Storage> Cursor<S> {
+    fn with<T>(&self, read: impl FnOnce(&CursorSlot) -> T) -> T {
+        let table = lock(&self.journal.inner.cursors);
+        read(&table.entries[self.index].as_ref().expect("a cursor's slot stays taken as long as its handle may be used").slot)
+    }
+
+    /// Everything up to this sequence is at the consumer; and the digest after it.
+    pub fn mark(&self) -> (Sequence, Digest) {
+        self.with(|slot| (slot.mark, slot.digest))
+    }
+
+    /// The lane that it reads.
+    pub fn lane(&self) -> Lane {
+        self.with(|slot| slot.lane)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> String {
+        self.with(|slot| slot.name.clone())
+    }
+
+    /// The receiver it belongs to, once one is pinned.
+    pub fn receiver_id(&self) -> Option<String> {
+        self.with(|slot| Some(slot.receiver_id.clone()).filter(|id| !id.is_empty()))
+    }
+
+    /// Takes in that the consumer has everything up to `sequence`, with this digest after it.
+    ///
+    /// # Panics
+    /// If the mark would go back, or past what is durable: callers check what a receiver says.
+    pub fn advance(&self, sequence: Sequence, digest: Digest) {
+        let mut table = lock(&self.journal.inner.cursors);
+        let slot = table.slot_mut(self.index);
+        let durable = self.journal.watermarks()[slot.lane];
+        assert!(slot.mark <= sequence, "cursor `{}` is at {} and does not go back to {sequence}", slot.name, slot.mark);
+        assert!(sequence <= durable, "cursor `{}` does not pass {durable}, the last durable, to {sequence}", slot.name);
+        slot.mark = sequence;
+        slot.digest = digest;
+    }
+
+    /// Ties the cursor to the receiver met first.
+    ///
+    /// # Errors
+    /// [`CursorError::OtherReceiver`] if it is tied to another, [`CursorError::BadName`] if the id is too long.
+    pub fn pin_receiver(&self, receiver_id: &str) -> Result<(), CursorError> {
+        check_names("cursor", receiver_id)?;
+        let mut table = lock(&self.journal.inner.cursors);
+        let slot = table.slot_mut(self.index);
+        if slot.receiver_id.is_empty() {
+            receiver_id.clone_into(&mut slot.receiver_id);
+        }
+        if slot.receiver_id == receiver_id {
+            return Ok(());
+        }
+        let (name, pinned) = (slot.name.clone(), slot.receiver_id.clone());
+        Err(CursorError::OtherReceiver { name, pinned, found: receiver_id.to_owned() })
+    }
+}
+
+fn check_names(name: &str, receiver_id: &str) -> Result<(), CursorError> {
+    if name.is_empty() || name.len() > MAX_CURSOR_NAME_BYTES {
+        return Err(CursorError::BadName(name.to_owned()));
+    }
+    if receiver_id.len() > MAX_RECEIVER_ID_BYTES {
+        return Err(CursorError::BadName(receiver_id.to_owned()));
+    }
+    Ok(())
+}
+
+impl<S: Storage> Journal<S> {
+    /// The cursor of a name in a lane, made at the oldest record if there is none. Retention asks
+    /// it if `required`. With a `receiver_id` it is that receiver's: an unpinned one becomes
+    /// its own, and where another receiver had the name, a new one is made in its stead and the other's no longer counts.
+    ///
+    /// # Errors
+    /// [`CursorError::TooMany`], [`CursorError::BadName`] and [`CursorError::Io`].
+    pub fn cursor(&self, name: &str, receiver_id: Option<&str>, lane: Lane, required: bool) -> Result<Cursor<S>, CursorError> {
+        check_names(name, receiver_id.unwrap_or_default())?;
+        let epoch = self.epoch();
+        let mut table = lock(&self.inner.cursors);
+        let found = table.find(name, lane, receiver_id).or_else(|| receiver_id.and_then(|_| table.find(name, lane, Some(""))));
+        let index = match found {
+            Some(index) => index,
+            None => table.entries.iter().position(Option::is_none).ok_or(CursorError::TooMany)?,
+        };
+        for slot in table.entries.iter_mut().flatten().filter(|entry| entry.slot.name == name && entry.slot.lane == lane) {
+            // Whoever had the name before no longer holds records back.
+            slot.dirty |= slot.slot.required;
+            slot.slot.required = false;
+        }
+        if found.is_none() {
+            table.entries[index] = Some(Entry { slot: fresh_slot(name, epoch, lane), dirty: true });
+        }
+        let slot = table.slot_mut(index);
+        slot.required = required;
+        if let Some(id) = receiver_id {
+            id.clone_into(&mut slot.receiver_id);
+        }
+        table.write_dirty()?;
+        Ok(Cursor { journal: self.clone(), index })
+    }
+
+    /// Says that no cursor of this name counts any longer; records that only it needed may go.
+    ///
+    /// # Errors
+    /// Those of writing the file of cursors.
+    pub fn release_cursor(&self, name: &str) -> io::Result<()> {
+        let mut table = lock(&self.inner.cursors);
+        for entry in table.entries.iter_mut().flatten().filter(|entry| entry.slot.name == name && entry.slot.required) {
+            entry.slot.required = false;
+            entry.dirty = true;
+        }
+        table.write_dirty()
+    }
+
+    /// Writes the marks down, unless that was done less than [`CURSOR_SYNC_INTERVAL`] ago.
+    ///
+    /// # Errors
+    /// Those of writing the file; marks then stand in memory and are written next time.
+    pub fn sync_cursors(&self, now: Duration) -> io::Result<()> {
+        let early = lock(&self.inner.cursors).last_sync.is_some_and(|last| now < last + CURSOR_SYNC_INTERVAL);
+        if early { Ok(()) } else { self.sync_cursors_now(now) }
+    }
+
+    pub(crate) fn sync_cursors_now(&self, now: Duration) -> io::Result<()> {
+        let mut table = lock(&self.inner.cursors);
+        table.last_sync = Some(now);
+        table.write_dirty()
+    }
+
+    /// Sets a cursor back to what its receiver says it holds, lower than the cursor's mark. What is
+    /// no longer stored from there on becomes a skipped range. Says how many sequences that are.
+    ///
+    /// # Errors
+    /// [`CommitError`]: skipped ranges are durable before anything is sent.
+    pub fn receiver_reset(&self, cursor: &Cursor<S>, mark: Sequence, digest: Digest) -> Result<u64, CommitError> {
+        let lane = cursor.lane();
+        let mut writer = lock(&self.inner.writer);
+        if let Some(reason) = &writer.halted {
+            return Err(CommitError::Halted { reason: reason.clone() });
+        }
+        let first_retained = self.first_retained(lane);
+        let lost = if mark.next() < first_retained {
+            let range = (mark.next(), first_retained.previous());
+            let declared = self.declare(&mut writer, lane, range, GapCause::ReceiverReset, LossExtent::default());
+            declared.map_err(|failure| self.fail(&mut writer, failure))?
+        } else {
+            0
+        };
+        let mut table = lock(&self.inner.cursors);
+        let slot = table.slot_mut(cursor.index);
+        assert!(mark <= slot.mark, "a receiver that is ahead of its cursor has not been reset");
+        slot.mark = mark;
+        slot.digest = digest;
+        Ok(lost)
+    }
+}
+
+fn fresh_slot(name: &str, epoch: JournalEpoch, lane: Lane) -> CursorSlot {
+    CursorSlot {
+        revision: 0,
+        epoch,
+        lane,
+        required: false,
+        mark: Sequence::ZERO,
+        digest: Digest::initial(epoch, lane),
+        name: name.to_owned(),
+        receiver_id: String::new(),
+    }
+}
+
+const _: () = assert!(PAGE_BYTES.is_multiple_of(CURSOR_SLOT_BYTES), "a slot never spans two pages");

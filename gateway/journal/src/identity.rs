@@ -1,0 +1,302 @@
+//! What makes an event the same event when it comes a second time, and what a source is known to have said.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    hash::{BuildHasherDefault, Hasher},
+};
+
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+use crate::{format::Fields, interval::IntervalSet};
+
+/// Content keys remembered for each source; the oldest are forgotten first.
+pub const MAX_KEYS_PER_SOURCE: usize = 65_536;
+/// Epochs of one device whose numbers are remembered; the oldest is forgotten first.
+pub const MAX_EPOCHS_PER_DEVICE: usize = 16;
+/// Devices' epochs remembered for each source; the oldest is forgotten first.
+pub const MAX_DEVICE_EPOCHS_PER_SOURCE: usize = 4_096;
+/// Intervals of numbers remembered for one epoch of a device; the lowest are forgotten first.
+pub const MAX_INTERVALS_PER_EPOCH: usize = 1_024;
+
+/// What makes an event the same event, as the pipeline knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdentityRef<'a> {
+    /// Only its place in the journal; it is never recognised again.
+    None,
+    /// A number that never restarts within the device's epoch.
+    Sequence {
+        /// The event's `device_id`.
+        device_id: &'a str,
+        /// The event's `device_epoch`.
+        epoch: u64,
+        /// The event's `device_sequence`.
+        number: u64,
+    },
+    /// A key made from the content.
+    Key {
+        /// The event's `device_id`.
+        device_id: &'a str,
+        /// The event's `device_epoch`.
+        epoch: u64,
+        /// The key of the event's `content_key`.
+        key: &'a str,
+        /// Which of the equal ones it is, from 1.
+        occurrence: u32,
+    },
+}
+
+/// An identity as it is stored: texts are hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Identity {
+    Sequence { device: u64, epoch: u64, number: u64 },
+    Key { hash: u128, occurrence: u32 },
+}
+
+impl Identity {
+    pub(crate) fn of(identity: IdentityRef<'_>) -> Option<Self> {
+        match identity {
+            IdentityRef::None => None,
+            IdentityRef::Sequence { device_id, epoch, number } => {
+                Some(Self::Sequence { device: xxh3_64(device_id.as_bytes()), epoch, number })
+            }
+            IdentityRef::Key { device_id, epoch, key, occurrence } => {
+                Some(Self::Key { hash: key_hash(device_id, epoch, key), occurrence })
+            }
+        }
+    }
+
+    /// The byte that says which kind follows.
+    pub(crate) fn kind(self) -> u8 {
+        match self {
+            Self::Sequence { .. } => 1,
+            Self::Key { .. } => 2,
+        }
+    }
+
+    /// 24 bytes.
+    pub(crate) fn encode(self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        match self {
+            Self::Sequence { device, epoch, number } => {
+                bytes[..8].copy_from_slice(&device.to_le_bytes());
+                bytes[8..16].copy_from_slice(&epoch.to_le_bytes());
+                bytes[16..].copy_from_slice(&number.to_le_bytes());
+            }
+            Self::Key { hash, occurrence } => {
+                bytes[..16].copy_from_slice(&hash.to_le_bytes());
+                bytes[16..].copy_from_slice(&u64::from(occurrence).to_le_bytes());
+            }
+        }
+        bytes
+    }
+
+    /// Reads 24 bytes of a kind; none if there is no such kind.
+    pub(crate) fn decode(kind: u8, bytes: [u8; 24]) -> Option<Self> {
+        let mut fields = Fields(&bytes);
+        match kind {
+            1 => Some(Self::Sequence { device: fields.u64()?, epoch: fields.u64()?, number: fields.u64()? }),
+            2 => Some(Self::Key { hash: fields.u128()?, occurrence: u32::try_from(fields.u64()?).ok()? }),
+            _ => None,
+        }
+    }
+}
+
+/// Hash of a content key. The parts are kept apart by the length of the first.
+pub(crate) fn key_hash(device_id: &str, epoch: u64, key: &str) -> u128 {
+    let mut hash = Xxh3::new();
+    hash.update(&(device_id.len() as u64).to_le_bytes());
+    hash.update(device_id.as_bytes());
+    hash.update(&epoch.to_le_bytes());
+    hash.update(key.as_bytes());
+    hash.digest128()
+}
+
+/// Takes keys that are hashes already as they are.
+#[derive(Default)]
+pub(crate) struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Only for keys that hold more than a hash.
+        self.0 = self.0.rotate_left(23) ^ xxh3_64(bytes);
+    }
+
+    fn write_u128(&mut self, value: u128) {
+        self.0 ^= value as u64;
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = (self.0.rotate_left(23) ^ value).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.write_u64(u64::from(value));
+    }
+}
+
+/// A map that is looked up and never iterated.
+pub(crate) type LookupMap<K, V> = HashMap<K, V, BuildHasherDefault<AsItIs>>;
+
+/// The content keys that a source used last, with the highest occurrence of each.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RecentKeys {
+    occurrences: LookupMap<u128, u32>,
+    order: VecDeque<u128>,
+}
+
+impl RecentKeys {
+    /// How many occurrences of a key are known.
+    pub(crate) fn occurrences(&self, hash: u128) -> u32 {
+        self.occurrences.get(&hash).copied().unwrap_or(0)
+    }
+
+    /// Remembers an occurrence of a key.
+    pub(crate) fn insert(&mut self, hash: u128, occurrence: u32) {
+        if let Some(known) = self.occurrences.get_mut(&hash) {
+            *known = occurrence.max(*known);
+            return;
+        }
+        self.occurrences.insert(hash, occurrence);
+        self.order.push_back(hash);
+        if self.order.len() > MAX_KEYS_PER_SOURCE
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.occurrences.remove(&oldest);
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// The newest `count` keys with their occurrences, oldest first.
+    pub(crate) fn newest(&self, count: usize) -> impl Iterator<Item = (u128, u32)> {
+        self.order.range(self.order.len().saturating_sub(count)..).map(|&hash| (hash, self.occurrences(hash)))
+    }
+}
+
+/// The numbers that a source's devices used, by device and epoch.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DeviceNumbers {
+    sets: BTreeMap<(u64, u64), IntervalSet>,
+    order: VecDeque<(u64, u64)>,
+}
+
+impl DeviceNumbers {
+    pub(crate) fn contains(&self, device: u64, epoch: u64, number: u64) -> bool {
+        self.sets.get(&(device, epoch)).is_some_and(|set| set.contains(number))
+    }
+
+    pub(crate) fn insert(&mut self, device: u64, epoch: u64, number: u64) {
+        let set = self.set(device, epoch);
+        set.insert(number);
+        set.trim(MAX_INTERVALS_PER_EPOCH);
+    }
+
+    /// Puts a whole set in.
+    pub(crate) fn insert_set(&mut self, device: u64, epoch: u64, numbers: IntervalSet) {
+        *self.set(device, epoch) = numbers;
+    }
+
+    fn set(&mut self, device: u64, epoch: u64) -> &mut IntervalSet {
+        if !self.sets.contains_key(&(device, epoch)) {
+            self.make_room(device);
+            self.order.push_back((device, epoch));
+        }
+        self.sets.entry((device, epoch)).or_default()
+    }
+
+    fn make_room(&mut self, device: u64) {
+        let epochs = self.sets.range((device, 0)..=(device, u64::MAX)).count();
+        let oldest = if epochs >= MAX_EPOCHS_PER_DEVICE {
+            self.order.iter().position(|&(of, _)| of == device)
+        } else {
+            (self.order.len() >= MAX_DEVICE_EPOCHS_PER_SOURCE).then_some(0)
+        };
+        if let Some(key) = oldest.and_then(|index| self.order.remove(index)) {
+            self.sets.remove(&key);
+        }
+    }
+
+    /// All sets with their device and epoch, in the order in which they came up.
+    pub(crate) fn sets(&self) -> impl ExactSizeIterator<Item = (u64, u64, &IntervalSet)> {
+        self.order.iter().map(|key| (key.0, key.1, &self.sets[key]))
+    }
+}
+
+/// What is durable of one source: only of this it is said that it is known.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SourceKnowledge {
+    pub(crate) name: String,
+    /// Ordinals that are in the journal, or declared missing.
+    pub(crate) ordinals: IntervalSet,
+    pub(crate) keys: RecentKeys,
+    pub(crate) numbers: DeviceNumbers,
+}
+
+impl SourceKnowledge {
+    pub(crate) fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
+    }
+
+    /// Takes in a record that is durable.
+    pub(crate) fn learn(&mut self, ordinal: u64, identity: Option<Identity>) {
+        if ordinal > 0 {
+            self.ordinals.insert(ordinal);
+        }
+        match identity {
+            None => {}
+            Some(Identity::Sequence { device, epoch, number }) => self.numbers.insert(device, epoch, number),
+            Some(Identity::Key { hash, occurrence }) => self.keys.insert(hash, occurrence),
+        }
+    }
+
+    pub(crate) fn knows(&self, identity: Identity) -> bool {
+        match identity {
+            Identity::Sequence { device, epoch, number } => self.numbers.contains(device, epoch, number),
+            Identity::Key { hash, occurrence } => occurrence <= self.keys.occurrences(hash),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bound of keys: the oldest is forgotten, the rest is not.
+    #[test]
+    fn the_oldest_key_is_forgotten_first() {
+        let mut keys = RecentKeys::default();
+        for key in 0..=MAX_KEYS_PER_SOURCE as u128 {
+            keys.insert(key, 1);
+        }
+        keys.insert(5, 3);
+        assert_eq!((keys.len(), keys.occurrences(0), keys.occurrences(1), keys.occurrences(5)), (MAX_KEYS_PER_SOURCE, 0, 1, 3));
+        assert_eq!(keys.newest(2).last(), Some((MAX_KEYS_PER_SOURCE as u128, 1)));
+    }
+
+    /// A device that starts again and again cannot push out another device's numbers.
+    #[test]
+    fn epochs_are_bounded_for_each_device() {
+        let mut numbers = DeviceNumbers::default();
+        numbers.insert(1, 0, 10);
+        for epoch in 0..100 {
+            numbers.insert(2, epoch, 1);
+        }
+        assert!(numbers.contains(1, 0, 10));
+        assert!(!numbers.contains(2, 83, 1));
+        assert!(numbers.contains(2, 84, 1));
+        assert_eq!(numbers.sets().len(), 1 + MAX_EPOCHS_PER_DEVICE);
+    }
+
+    /// Parts of a key must not run into one another.
+    #[test]
+    fn device_and_key_are_kept_apart() {
+        assert_ne!(key_hash("ab", 0, "c"), key_hash("a", 0, "bc"));
+        assert_ne!(key_hash("a", 1, "c"), key_hash("a", 2, "c"));
+    }
+}

@@ -1,0 +1,318 @@
+//! Opening a journal: both looks, and then the writes that make it whole again.
+
+use std::{
+    sync::{
+        Arc, Mutex, RwLock,
+        atomic::{AtomicBool, AtomicU64},
+    },
+    time::Duration,
+};
+
+use venue_schema::{
+    Sequence,
+    v1::{self, GapCause, GapState, Lane, gap::Scope},
+};
+
+use super::{Finding, LaneRecovery, OpenError, OrdinalHole, Recovery, replay::Replay, scan::{Scan, scan}};
+use crate::{
+    Journal, PerLane,
+    catalog::Catalog,
+    config::{JournalConfig, SEGMENT_MARGIN_BYTES},
+    cursor::CursorTable,
+    format::{Checksum, FileName, MetaSlot, RecordKind},
+    gap::{Loss, LossExtent},
+    journal::{Inner, lock},
+    meta::Meta,
+    retention::Spares,
+    stage::{Batch, CommitDue, Stage},
+    storage::{Storage, StorageFile},
+    writer::{CommitError, LaneWriter, WriteFailure, Writer},
+};
+
+impl<S: Storage> Journal<S> {
+    /// Opens the journal in a directory, or creates it where there is none. `now` is the
+    /// time on the monotonic clock that later calls use.
+    ///
+    /// Damage is set aside and declared, never a reason not to start; [`Recovery`] says what was found.
+    ///
+    /// # Errors
+    /// [`OpenError`]: another process, another gateway, a later version, or a disk that fails.
+    pub fn open(storage: S, config: JournalConfig, now: Duration) -> Result<(Self, Recovery), OpenError> {
+        let held = storage.lock().map_err(OpenError::io("lock", "the journal's directory"))?.ok_or(OpenError::Locked)?;
+        let mut scan = scan(&storage, now)?;
+        let created = scan.meta.is_none();
+        let meta = open_meta(&storage, &config, &mut scan)?;
+        let cursors = open_cursors(&storage, &meta.slot, &mut scan)?;
+        let checkpoint = scan.newest_checkpoint(&storage)?;
+        let checkpointed = checkpoint.durable;
+        let marks = PerLane::from_fn(|lane| cursors.highest_mark(meta.slot.epoch, lane));
+        let mut replay = Replay::new(checkpoint, marks);
+        replay.run(&storage, &scan.segments, checkpointed)?;
+        let journal = assemble(storage, held, &config, &scan, &mut replay, meta, cursors)?;
+        let recovery = journal.complete(scan, replay, created, now)?;
+        Ok((journal, recovery))
+    }
+}
+
+/// Checks whose journal it is, and writes `meta` where it is missing or says more than holds (cases G, J, K).
+fn open_meta<S: Storage>(storage: &S, config: &JournalConfig, scan: &mut Scan) -> Result<Meta<S::File>, OpenError> {
+    let fresh = || MetaSlot {
+        revision: 0,
+        epoch: config.fresh_epoch,
+        coming: None,
+        predecessors: Vec::new(),
+        gateway_id: config.gateway_id.as_str().to_owned(),
+    };
+    let slot = scan.meta.clone().unwrap_or_else(fresh);
+    if slot.gateway_id != config.gateway_id.as_str() {
+        let configured = config.gateway_id.as_str().to_owned();
+        return Err(OpenError::ForeignGateway { configured, found: slot.gateway_id });
+    }
+    let failed = || OpenError::io("write", FileName::META);
+    let mut meta = Meta::open(storage, slot.clone()).map_err(failed())?;
+    if scan.meta.is_none() || scan.meta_rebuilt || slot.coming.is_some() {
+        // Segments of an epoch that was being begun go before `meta` forgets it.
+        for name in scan.discarded.drain(..) {
+            storage.remove(&name.to_string()).map_err(OpenError::io("remove", name))?;
+        }
+        storage.sync_directory().map_err(failed())?;
+        meta.write(MetaSlot { coming: None, ..slot }).map_err(failed())?;
+        storage.sync_directory().map_err(failed())?;
+    }
+    Ok(meta)
+}
+
+fn open_cursors<S: Storage>(storage: &S, meta: &MetaSlot, scan: &mut Scan) -> Result<CursorTable<S::File>, OpenError> {
+    let found = CursorTable::open(storage).map_err(|(error, version)| match version {
+        Some(version) => OpenError::LaterVersion { name: FileName::CURSORS.to_owned(), version },
+        None => OpenError::io("open", FileName::CURSORS)(error),
+    })?;
+    if found.damaged_count > 0 {
+        scan.find('L', format!("{} cursors are damaged; they start again at the oldest record", found.damaged_count));
+    }
+    let mut table = found.table;
+    table.begin_epoch(meta.epoch);
+    Ok(table)
+}
+
+/// Puts the parts together, as they stood on disk.
+fn assemble<S: Storage>(
+    storage: S,
+    held: S::Lock,
+    config: &JournalConfig,
+    scan: &Scan,
+    replay: &mut Replay,
+    meta: Meta<S::File>,
+    cursors: CursorTable<S::File>,
+) -> Result<Journal<S>, OpenError> {
+    let lanes = PerLane {
+        results: lane_writer(&storage, scan, replay, Lane::Results)?,
+        telemetry: lane_writer(&storage, scan, replay, Lane::Telemetry)?,
+    };
+    let writer = Writer {
+        lanes,
+        next_generation: scan.next_generation,
+        session: replay.session + 1,
+        durable: replay.mark,
+        proven: replay.mark,
+        unsynced: PerLane::default(),
+        halted: None,
+        scratch: Vec::new(),
+        trimmed_keys: 0,
+    };
+    let catalog = Catalog {
+        segments: PerLane::from_fn(|lane| scan.segments[lane].iter().map(|found| found.entry.clone()).collect()),
+        skips: std::mem::take(&mut replay.skips),
+    };
+    let stage = Stage::new(config, meta.slot.epoch, replay.mark, replay.sources.clone());
+    Ok(Journal {
+        inner: Arc::new(Inner {
+            geometry: config.geometry(),
+            keep: PerLane { results: config.results.keep, telemetry: config.telemetry.keep },
+            housekeeping: Mutex::new(()),
+            writer: Mutex::new(writer),
+            catalog: RwLock::new(catalog),
+            stage: Mutex::new(stage),
+            cursors: Mutex::new(cursors),
+            spares: Mutex::new(Spares { ready: Vec::new(), next_number: scan.next_spare, disk_full: false }),
+            meta: Mutex::new(meta),
+            watermarks: PerLane::from_fn(|lane| AtomicU64::new(replay.mark[lane].0)),
+            in_reserve: AtomicBool::new(false),
+            listener: RwLock::new(None),
+            storage: Arc::new(storage),
+            _lock: Some(held),
+        }),
+    })
+}
+
+/// Goes on in the newest segment if all of it is sound; otherwise in none, so that a new one is begun (cases B and D).
+fn lane_writer<S: Storage>(storage: &S, scan: &Scan, replay: &Replay, lane: Lane) -> Result<LaneWriter<S::File>, OpenError> {
+    let newest = scan.segments[lane].last();
+    let name = newest.map_or(FileName::META.to_owned(), |found| found.entry.name().to_string());
+    let file = storage.open(&name).map_err(OpenError::io("open", &name))?;
+    let end = replay.ends[lane];
+    let sound = newest.zip(end).filter(|(found, end)| {
+        found.header.is_some() && end.torn_bytes == 0 && !end.damaged && found.entry.first <= replay.mark[lane].next()
+    });
+    let generation = newest.map_or(0, |found| found.entry.generation);
+    let checksum = newest.map_or(Checksum::plain(), |found| found.entry.checksum());
+    Ok(match sound {
+        Some((found, end)) => LaneWriter { file, generation, checksum, size: found.size, offset: end.offset },
+        // No room: the first commit begins a new segment.
+        None => LaneWriter { file, generation, checksum, size: 0, offset: 0 },
+    })
+}
+
+impl<S: Storage> Journal<S> {
+    /// Writes down what recovery decided: files, segments, quarantined ranges, kept records, holes.
+    fn complete(&self, mut scan: Scan, replay: Replay, created: bool, now: Duration) -> Result<Recovery, OpenError> {
+        self.sort_files(&mut scan)?;
+        if created {
+            self.housekeep(now).map_err(|error| OpenError::io("write", "the reserve")(std::io::Error::other(error)))?;
+        }
+        let holes = replay.ordinal_holes();
+        let mut lanes = PerLane::<LaneRecovery>::default();
+        for lane in Lane::ALL {
+            lanes[lane] = self.complete_lane(lane, &replay, &mut scan, now)?;
+        }
+        let damaged = Lane::ALL.into_iter().any(|lane| !lanes[lane].quarantined.is_empty());
+        self.declare_holes(&holes, damaged);
+        let sequence_of_holes = lock(&self.inner.stage).lanes.results.next;
+        self.commit_all(now)?;
+        if self.watermarks().results.next() == sequence_of_holes {
+            let mut stage = lock(&self.inner.stage);
+            for (source, first, last) in replay.declared_holes(&holes) {
+                let source = stage.source(&source);
+                stage.known[source.0 as usize].ordinals.insert_range(first, last);
+            }
+        }
+        self.update_room(&lock(&self.inner.writer));
+        for lane in Lane::ALL {
+            lanes[lane].first_retained = self.first_retained(lane);
+            lanes[lane].last_durable = self.watermarks()[lane];
+        }
+        let mut findings = scan.findings;
+        findings.extend(replay.findings);
+        if findings.is_empty() {
+            findings.push(Finding { case: 'A', text: "everything is as it was left".to_owned() });
+        }
+        Ok(Recovery { created, epoch: self.epoch(), lanes, declared_holes: holes, findings })
+    }
+
+    /// Removes what a crash left unfinished, and takes stock of spares.
+    fn sort_files(&self, scan: &mut Scan) -> Result<(), OpenError> {
+        let storage = &*self.inner.storage;
+        for name in scan.unfinished.drain(..) {
+            storage.remove(&name.to_string()).map_err(OpenError::io("remove", name))?;
+        }
+        for name in scan.spares.drain(..) {
+            let file = storage.open(&name.to_string()).map_err(OpenError::io("open", name))?;
+            if file.size().map_err(OpenError::io("read", name))? == self.inner.geometry.segment_bytes {
+                lock(&self.inner.spares).ready.push(name);
+            } else {
+                storage.remove(&name.to_string()).map_err(OpenError::io("remove", name))?;
+            }
+        }
+        for name in scan.discarded.drain(..) {
+            self.recycle(name).map_err(OpenError::io("retire", name))?;
+        }
+        Ok(())
+    }
+
+    fn complete_lane(&self, lane: Lane, replay: &Replay, scan: &mut Scan, now: Duration) -> Result<LaneRecovery, OpenError> {
+        let mut recovery = LaneRecovery::default();
+        let end = replay.ends[lane];
+        recovery.torn_bytes = end.map_or(0, |end| end.torn_bytes);
+        if recovery.torn_bytes > 0 {
+            scan.find('B', format!("the {} lane ends in {} torn bytes; they are cut off", lane.name(), recovery.torn_bytes));
+        }
+        let tail = &replay.tails[lane];
+        recovery.rewritten_count = tail.records.len() as u64;
+        recovery.quarantined.clone_from(&replay.missing[lane]);
+        if let Some(range) = self.missing_front(lane) {
+            scan.find('E', format!("the {} lane starts at {}, past an undelivered range", lane.name(), range.1.next()));
+            recovery.quarantined.insert(0, range);
+        }
+        for (first, last) in &recovery.quarantined {
+            scan.find('C', format!("{} {first} to {last} cannot be read; they are quarantined", lane.name()));
+        }
+        let mut writer = lock(&self.inner.writer);
+        let mut tail = tail.clone();
+        if !tail.is_empty() {
+            lock(&self.inner.stage).adopt(lane, &tail);
+        }
+        let written = self.write_down(&mut writer, lane, &mut tail, &recovery.quarantined, now);
+        match written {
+            // With no space to say so, the range is found and declared at the next opening.
+            Ok(()) | Err(WriteFailure::NoSpace(_)) => {}
+            Err(failure) => return Err(self.fail(&mut writer, failure).into()),
+        }
+        writer.unsynced[lane] = Some(tail).filter(|tail| !tail.is_empty());
+        Ok(recovery)
+    }
+
+    fn write_down(
+        &self,
+        writer: &mut Writer<S::File>,
+        lane: Lane,
+        tail: &mut Batch,
+        quarantined: &[(Sequence, Sequence)],
+        now: Duration,
+    ) -> Result<(), WriteFailure> {
+        if writer.lanes[lane].size == 0 {
+            self.rotate_with(writer, lane, tail, now)?;
+        }
+        for &range in quarantined {
+            if writer.lanes[lane].margin() < SEGMENT_MARGIN_BYTES / 2 {
+                self.rotate(writer, lane, now)?;
+            }
+            self.declare(writer, lane, range, GapCause::Quarantined, LossExtent::default())?;
+        }
+        Ok(())
+    }
+
+    /// Case E at the front: records that a required cursor has not passed, and that are not there.
+    fn missing_front(&self, lane: Lane) -> Option<(Sequence, Sequence)> {
+        let passed = lock(&self.inner.cursors).lowest_required(lane)?;
+        let catalog = self.inner.catalog.read().expect("no thread panics while it holds the catalog");
+        let first_retained = catalog.first_retained(lane);
+        let missing = catalog.unskipped(lane, passed.next(), first_retained.previous());
+        Some((missing.first()?.0, missing.last()?.1))
+    }
+
+    fn declare_holes(&self, holes: &[OrdinalHole], damaged: bool) {
+        let (cause, reason) = match damaged {
+            true => (GapCause::Quarantined, "in damaged records, or not yet durable when the gateway stopped"),
+            false => (GapCause::NeverDurable, "taken in and not yet durable when the gateway stopped"),
+        };
+        let mut stage = lock(&self.inner.stage);
+        for hole in holes {
+            let loss = Loss {
+                cause,
+                state: GapState::Closed,
+                scope: Scope::SourceRange(v1::SourceRange {
+                    source: hole.source.clone(),
+                    first_ordinal: hole.first,
+                    last_ordinal: hole.last,
+                }),
+                extent: LossExtent { count: Some(hole.last - hole.first + 1), ..LossExtent::default() },
+                gap_id: format!("{}-hole-{}-{}", &stage.epoch.to_string()[..8], hole.source, hole.first),
+                text: format!("{} events of {} were {reason}", hole.last - hole.first + 1, hole.source),
+            };
+            stage.append_gap(Lane::Results, RecordKind::OrdinalGap, loss);
+        }
+    }
+
+    /// Commits until nothing waits; a full disk leaves the rest in memory.
+    fn commit_all(&self, now: Duration) -> Result<(), OpenError> {
+        self.update_room(&lock(&self.inner.writer));
+        while self.has_waiting() || self.wants_commit(now) == CommitDue::Now {
+            match self.commit(now) {
+                Ok(_) => {}
+                Err(CommitError::NoSpace { .. }) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,319 @@
+//! Second look: the tails behind the newest checkpoint, and what they prove.
+
+use std::collections::BTreeMap;
+
+use prost::Message;
+use venue_schema::{
+    Sequence,
+    v1::{self, Lane, event::Content, gap::Scope},
+};
+
+use super::{
+    Finding, OpenError, OrdinalHole,
+    scan::{FoundSegment, end_of},
+};
+use crate::{
+    PerLane,
+    checkpoint::{Checkpoint, Skips},
+    config::{COMMIT_LOOKAHEAD_BYTES, LOSS_RECORD_BYTES},
+    format::{COMMIT_HEADER_BYTES, RecordKind, SkipPayload, unframe_element},
+    gap::Skip,
+    identity::SourceKnowledge,
+    interval::IntervalSet,
+    segment::{Met, RecordAt, SegmentFile, WalkEnd, walk},
+    stage::{Batch, StagedRecord, origin_of},
+    storage::Storage,
+};
+
+/// What a replay finds out.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    /// The highest sequence of each lane that something proves was durable.
+    pub(crate) mark: PerLane<Sequence>,
+    pub(crate) sources: Vec<SourceKnowledge>,
+    by_name: BTreeMap<String, u32>,
+    pub(crate) skips: PerLane<Skips>,
+    /// Sound records above the mark, which nothing proves.
+    pub(crate) tails: PerLane<Batch>,
+    /// Holes that records of the tails declare: source and ordinals.
+    tail_holes: Vec<(u32, u64, u64)>,
+    /// Where the newest segment's commits end.
+    pub(crate) ends: PerLane<Option<WalkEnd>>,
+    /// Damaged or missing ranges at or below the mark.
+    pub(crate) missing: PerLane<Vec<(Sequence, Sequence)>>,
+    pub(crate) session: u32,
+    pub(crate) findings: Vec<Finding>,
+}
+
+const _: () = assert!(LOSS_RECORD_BYTES < COMMIT_LOOKAHEAD_BYTES);
+
+impl Replay {
+    /// Begins with a checkpoint and the marks of cursors.
+    pub(crate) fn new(checkpoint: Checkpoint, cursor_marks: PerLane<Sequence>) -> Self {
+        let mark = PerLane::from_fn(|lane| checkpoint.durable[lane].max(cursor_marks[lane]));
+        let by_name = (0..).zip(&checkpoint.sources).map(|(index, source)| (source.name.clone(), index)).collect();
+        Self {
+            mark,
+            sources: checkpoint.sources,
+            by_name,
+            skips: checkpoint.skips,
+            tails: PerLane::from_fn(|_| Batch::starting_at(Sequence(1))),
+            tail_holes: Vec::new(),
+            ends: PerLane::default(),
+            missing: PerLane::default(),
+            session: 0,
+            findings: Vec::new(),
+        }
+    }
+
+    /// Replays the tails of both lanes behind what the checkpoint says is durable.
+    pub(crate) fn run<S: Storage>(
+        &mut self,
+        storage: &S,
+        segments: &PerLane<Vec<FoundSegment>>,
+        checkpointed: PerLane<Sequence>,
+    ) -> Result<(), OpenError> {
+        for lane in Lane::ALL {
+            if let Some(newest) = segments[lane].last() {
+                self.mark[lane] = self.mark[lane].max(newest.entry.first.previous());
+            }
+        }
+        for lane in Lane::ALL {
+            self.find_marks(storage, &segments[lane], checkpointed[lane])?;
+        }
+        for lane in Lane::ALL {
+            self.replay_lane(storage, lane, &segments[lane], checkpointed[lane])?;
+        }
+        Ok(())
+    }
+
+    /// Raises the marks to what commit headers prove.
+    fn find_marks<S: Storage>(&mut self, storage: &S, segments: &[FoundSegment], checkpointed: Sequence) -> Result<(), OpenError> {
+        for found in &segments[tail_start(segments, checkpointed)..] {
+            let (mark, session) = (&mut self.mark, &mut self.session);
+            walk_found(storage, found, COMMIT_LOOKAHEAD_BYTES, |met| {
+                if let Met::Commit(commit) = met {
+                    for lane in Lane::ALL {
+                        mark[lane] = mark[lane].max(commit.header.durable_before[lane]);
+                    }
+                    *session = commit.header.session.max(*session);
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    fn replay_lane<S: Storage>(
+        &mut self,
+        storage: &S,
+        lane: Lane,
+        segments: &[FoundSegment],
+        checkpointed: Sequence,
+    ) -> Result<(), OpenError> {
+        let mut sound = IntervalSet::default();
+        self.tails[lane] = Batch::starting_at(self.mark[lane].next());
+        let start = tail_start(segments, checkpointed);
+        for (index, found) in segments.iter().enumerate().skip(start) {
+            let end = end_of(segments, index);
+            let mut beyond = None;
+            let walked = walk_found(storage, found, COMMIT_LOOKAHEAD_BYTES, |met| match met {
+                Met::Record(record) => self.take_record(lane, &record, end, checkpointed, &mut sound),
+                Met::Commit(commit) => beyond = Some(commit.header.first_sequence),
+            })?;
+            let proven_missing = beyond.is_none_or(|first| first <= self.mark[lane]) && sound.last().is_none_or(|last| last < self.mark[lane].0);
+            let walked = if index + 1 == segments.len() && proven_missing && self.mark[lane] > checkpointed {
+                // Something at or below the mark is missing: sound commits are looked for to the end of the segment.
+                walk_found(storage, found, u64::MAX, |met| {
+                    if let Met::Record(record) = met {
+                        self.take_record(lane, &record, end, checkpointed, &mut sound);
+                    }
+                })?
+            } else {
+                walked
+            };
+            self.ends[lane] = Some(walked);
+        }
+        self.note_missing(storage, lane, segments, checkpointed, &sound)
+    }
+
+    fn take_record(&mut self, lane: Lane, record: &RecordAt<'_>, end: Sequence, checkpointed: Sequence, sound: &mut IntervalSet) {
+        let sequence = record.header.sequence;
+        if record.header.kind == RecordKind::Skip {
+            self.take_skip(lane, record);
+        } else if sequence >= end {
+            // The next segment supersedes it.
+        } else if sequence > self.mark[lane] {
+            self.take_unproven(lane, record);
+        } else if !sound.contains(sequence.0) {
+            sound.insert(sequence.0);
+            if sequence > checkpointed {
+                self.learn(record);
+            }
+        }
+    }
+
+    fn take_skip(&mut self, lane: Lane, record: &RecordAt<'_>) {
+        if let Some(payload) = SkipPayload::decode(record.element) {
+            let gap_event = bytes::Bytes::copy_from_slice(payload.gap_event);
+            let skip = Skip { first: payload.first, last: record.header.sequence, gap_event };
+            self.skips[lane].entry(payload.first).or_insert(skip);
+        }
+    }
+
+    /// Keeps a record above the mark to be written again, if it follows the one before.
+    fn take_unproven(&mut self, lane: Lane, record: &RecordAt<'_>) {
+        if record.header.sequence != self.tails[lane].first.plus(self.tails[lane].records.len() as u64) {
+            return;
+        }
+        let Some((source, ordinal)) = self.origin(record) else { return };
+        if record.header.kind == RecordKind::OrdinalGap {
+            let hole = self.declared_hole(record);
+            self.tail_holes.extend(hole);
+        }
+        let tail = &mut self.tails[lane];
+        let start = tail.bytes.len();
+        record.header.put(&mut tail.bytes);
+        tail.bytes.extend_from_slice(record.element);
+        tail.bytes.resize(start + record.header.record_bytes(), 0);
+        let bytes = record.header.record_bytes() as u32;
+        tail.records.push(StagedRecord {
+            bytes,
+            cost: bytes + COMMIT_HEADER_BYTES as u32,
+            source,
+            ordinal,
+            identity: record.header.identity,
+        });
+    }
+
+    /// Takes in a record that was durable.
+    fn learn(&mut self, record: &RecordAt<'_>) {
+        if let Some((source, ordinal)) = self.origin(record) {
+            self.sources[source as usize].learn(ordinal, record.header.identity);
+        }
+        if record.header.kind == RecordKind::OrdinalGap {
+            // A hole that is declared is none any longer.
+            if let Some((source, first, last)) = self.declared_hole(record) {
+                self.sources[source as usize].ordinals.insert_range(first, last);
+            }
+        }
+    }
+
+    /// The hole that a record declares: source and ordinals.
+    fn declared_hole(&mut self, record: &RecordAt<'_>) -> Option<(u32, u64, u64)> {
+        let (event, _) = unframe_element(record.element)?;
+        let Content::Gap(gap) = v1::Event::decode(event).ok()?.content? else { return None };
+        let Scope::SourceRange(range) = gap.scope? else { return None };
+        let sound = 0 < range.first_ordinal && range.first_ordinal <= range.last_ordinal;
+        sound.then(|| (self.source(&range.source), range.first_ordinal, range.last_ordinal))
+    }
+
+    fn origin(&mut self, record: &RecordAt<'_>) -> Option<(u32, u64)> {
+        let (event, _) = unframe_element(record.element)?;
+        let origin = origin_of(event, record.header.origin_bytes)?;
+        Some((self.source(&origin.source), origin.source_ordinal))
+    }
+
+    fn source(&mut self, name: &str) -> u32 {
+        if let Some(&index) = self.by_name.get(name) {
+            return index;
+        }
+        let index = u32::try_from(self.sources.len()).expect("sources come from a configuration, not by the billion");
+        self.by_name.insert(name.to_owned(), index);
+        self.sources.push(SourceKnowledge::named(name));
+        index
+    }
+
+    /// Cases C, E and F: what is at or below the mark and not there.
+    fn note_missing<S: Storage>(
+        &mut self,
+        storage: &S,
+        lane: Lane,
+        segments: &[FoundSegment],
+        checkpointed: Sequence,
+        sound: &IntervalSet,
+    ) -> Result<(), OpenError> {
+        let mut present = sound.clone();
+        for skip in self.skips[lane].values() {
+            present.insert_range(skip.first.0, skip.last.0);
+        }
+        let first_stored = segments.first().map_or(Sequence(1), |found| found.entry.first);
+        let first = checkpointed.next().max(first_stored);
+        let mut missing = present.holes(first.0, self.mark[lane].0);
+        for range in missing_segments(storage, segments, checkpointed)? {
+            self.findings.push(Finding {
+                case: 'E',
+                text: format!("a segment of the {} lane is missing: {} to {}", lane.name(), range.0, range.1),
+            });
+            missing.extend(present.holes(range.0.0, range.1.0));
+        }
+        let mut union = IntervalSet::default();
+        missing.iter().for_each(|&(first, last)| union.insert_range(first, last));
+        self.missing[lane] = union.intervals().iter().map(|&(first, last)| (Sequence(first), Sequence(last))).collect();
+        Ok(())
+    }
+
+    /// Holes by source and ordinals: those that are declared now, and those that records of the tails declare.
+    pub(crate) fn declared_holes(&self, now: &[OrdinalHole]) -> Vec<(String, u64, u64)> {
+        let in_tails = self.tail_holes.iter().map(|&(source, first, last)| (self.sources[source as usize].name.clone(), first, last));
+        in_tails.chain(now.iter().map(|hole| (hole.source.clone(), hole.first, hole.last))).collect()
+    }
+
+    /// Ordinals that no durable or kept record has.
+    pub(crate) fn ordinal_holes(&self) -> Vec<OrdinalHole> {
+        let mut ordinals: Vec<IntervalSet> = self.sources.iter().map(|source| source.ordinals.clone()).collect();
+        for record in Lane::ALL.iter().flat_map(|&lane| &self.tails[lane].records) {
+            if record.ordinal > 0 {
+                ordinals[record.source as usize].insert(record.ordinal);
+            }
+        }
+        for &(source, first, last) in &self.tail_holes {
+            ordinals[source as usize].insert_range(first, last);
+        }
+        let mut holes = Vec::new();
+        for (source, set) in self.sources.iter().zip(ordinals) {
+            let of_source = set.holes(1, set.last().unwrap_or(0)).into_iter();
+            holes.extend(of_source.map(|(first, last)| OrdinalHole { source: source.name.clone(), first, last }));
+        }
+        holes
+    }
+}
+
+/// Index of the segment that holds the first sequence behind a checkpoint.
+fn tail_start(segments: &[FoundSegment], checkpointed: Sequence) -> usize {
+    segments.partition_point(|found| found.entry.first <= checkpointed.next()).saturating_sub(1)
+}
+
+fn walk_found<S: Storage>(storage: &S, found: &FoundSegment, lookahead: u64, visit: impl FnMut(Met<'_>)) -> Result<WalkEnd, OpenError> {
+    let name = found.entry.name();
+    let run = || -> std::io::Result<WalkEnd> {
+        let file = storage.open_read_only(&name.to_string())?;
+        let mut segment = SegmentFile::new(file, found.entry.checksum())?;
+        walk(&mut segment, found.entry.data_start, lookahead, visit)
+    };
+    run().map_err(OpenError::io("read", name))
+}
+
+/// Case E: ranges between segments that do not name one another, where the earlier one ends too early. Those
+/// behind the checkpoint are found by their records.
+fn missing_segments<S: Storage>(storage: &S, segments: &[FoundSegment], checkpointed: Sequence) -> Result<Vec<(Sequence, Sequence)>, OpenError> {
+    let mut missing = Vec::new();
+    for pair in segments.windows(2) {
+        let (earlier, later) = (&pair[0], &pair[1]);
+        let linked = later.header.as_ref().is_some_and(|header| header.previous_generation == earlier.entry.generation);
+        if linked || later.entry.first <= earlier.entry.first || later.entry.first.previous() > checkpointed {
+            continue;
+        }
+        let mut last = earlier.entry.first.previous();
+        walk_found(storage, earlier, u64::MAX, |met| {
+            if let Met::Record(record) = met
+                && record.header.kind.takes_sequence()
+            {
+                last = last.max(record.header.sequence);
+            }
+        })?;
+        if last.next() < later.entry.first {
+            missing.push((last.next(), later.entry.first.previous()));
+        }
+    }
+    Ok(missing)
+}

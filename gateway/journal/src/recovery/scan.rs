@@ -1,0 +1,231 @@
+//! First look: which files there are, whose they are, and where each segment starts.
+
+use std::{io, time::Duration};
+
+use venue_schema::{JournalEpoch, Sequence, v1::Lane};
+
+use super::{Finding, OpenError};
+use crate::{
+    PerLane,
+    catalog::SegmentEntry,
+    checkpoint::{self, Checkpoint},
+    format::{Checksum, FileName, MetaSlot, PAGE_BYTES, SegmentHeader, Unreadable},
+    meta,
+    segment::SegmentFile,
+    storage::{Storage, StorageFile, read_exact},
+};
+
+/// A segment as it was found.
+#[derive(Debug, Clone)]
+pub(crate) struct FoundSegment {
+    pub(crate) entry: SegmentEntry,
+    /// None where the header is damaged.
+    pub(crate) header: Option<SegmentHeader>,
+    /// Size of the file, bytes.
+    pub(crate) size: u64,
+}
+
+/// All that a first look shows. Nothing has been written.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    /// None where the journal is empty, or `meta` must be made up from segments.
+    pub(crate) meta: Option<MetaSlot>,
+    /// `meta` is missing or damaged though there are segments.
+    pub(crate) meta_rebuilt: bool,
+    pub(crate) segments: PerLane<Vec<FoundSegment>>,
+    /// Segments without any record, and those of an epoch that does not count.
+    pub(crate) discarded: Vec<FileName>,
+    pub(crate) spares: Vec<FileName>,
+    pub(crate) unfinished: Vec<FileName>,
+    pub(crate) next_generation: u64,
+    pub(crate) next_spare: u64,
+    pub(crate) findings: Vec<Finding>,
+}
+
+type HeaderRead = Result<SegmentHeader, Unreadable>;
+
+/// Looks at all files.
+pub(crate) fn scan<S: Storage>(storage: &S, now: Duration) -> Result<Scan, OpenError> {
+    let mut names: Vec<FileName> = storage
+        .list()
+        .map_err(OpenError::io("list", "the journal's directory"))?
+        .iter()
+        .filter_map(|name| FileName::parse(name))
+        .collect();
+    names.sort_unstable();
+    let mut headers = Vec::new();
+    for &name in names.iter().filter(|name| name.lane().is_some()) {
+        headers.push((name, read_header(storage, name)?));
+    }
+    let mut scan = Scan {
+        meta: None,
+        meta_rebuilt: false,
+        segments: PerLane::default(),
+        discarded: Vec::new(),
+        spares: names.iter().copied().filter(|name| matches!(name, FileName::Spare(_))).collect(),
+        unfinished: names.iter().copied().filter(|name| matches!(name, FileName::Unfinished(_))).collect(),
+        next_generation: names.iter().filter(|name| name.lane().is_some()).map(|name| name.number()).max().unwrap_or(0) + 1,
+        next_spare: names.iter().filter(|name| name.lane().is_none()).map(|name| name.number()).max().unwrap_or(0),
+        findings: Vec::new(),
+    };
+    scan.read_meta(storage, &headers)?;
+    let Some(meta) = scan.meta.clone() else { return Ok(scan) };
+    for (name, header) in headers {
+        scan.take_segment(storage, &meta, name, header, now)?;
+    }
+    Ok(scan)
+}
+
+fn read_header<S: Storage>(storage: &S, name: FileName) -> Result<HeaderRead, OpenError> {
+    let read = || -> io::Result<_> {
+        let file = storage.open_read_only(&name.to_string())?;
+        read_exact(&file, 0, PAGE_BYTES as usize)
+    };
+    let page = read().map_err(OpenError::io("read", name))?;
+    match page.map_or(Err(Unreadable::Damaged), |page| SegmentHeader::decode(&page)) {
+        // Case H.
+        Err(Unreadable::Later(version)) => Err(OpenError::LaterVersion { name: name.to_string(), version }),
+        read => Ok(read),
+    }
+}
+
+impl Scan {
+    pub(crate) fn find(&mut self, case: char, text: String) {
+        self.findings.push(Finding { case, text });
+    }
+
+    /// Whose journal it is, from `meta` or, case J, from the newest segment.
+    fn read_meta<S: Storage>(&mut self, storage: &S, headers: &[(FileName, HeaderRead)]) -> Result<(), OpenError> {
+        let bytes = meta::read(storage).map_err(OpenError::io("read", FileName::META))?;
+        self.meta = meta::newest_slot(bytes.as_deref().unwrap_or_default())
+            .map_err(|version| OpenError::LaterVersion { name: FileName::META.to_owned(), version })?;
+        if self.meta.is_some() {
+            return Ok(());
+        }
+        let newest = headers.iter().filter_map(|(_, header)| header.as_ref().ok()).max_by_key(|header| header.generation);
+        if let Some(header) = newest {
+            self.find('J', format!("`meta` is damaged; gateway and epoch are those of generation {}", header.generation));
+            self.meta_rebuilt = true;
+            self.meta = Some(MetaSlot {
+                revision: 0,
+                epoch: header.epoch,
+                coming: None,
+                predecessors: Vec::new(),
+                gateway_id: header.gateway_id.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    fn take_segment<S: Storage>(
+        &mut self,
+        storage: &S,
+        meta: &MetaSlot,
+        name: FileName,
+        header: HeaderRead,
+        now: Duration,
+    ) -> Result<(), OpenError> {
+        let lane = name.lane().expect("only segments come here");
+        let file = storage.open_read_only(&name.to_string()).map_err(OpenError::io("open", name))?;
+        let size = file.size().map_err(OpenError::io("read", name))?;
+        match header {
+            Ok(header) if meta.coming == Some(header.epoch) => {
+                self.find('K', format!("{name} belongs to an epoch that was not completely begun; it is dropped"));
+                self.discarded.push(name);
+            }
+            Ok(header) if meta.predecessors.contains(&header.epoch) => {
+                self.find('K', format!("{name} belongs to a former epoch, all of which was taken over; it is dropped"));
+                self.discarded.push(name);
+            }
+            Ok(header) if header.epoch != meta.epoch || header.lane != lane || header.generation != name.number() => {
+                self.find('G', format!("{name} belongs to another journal (epoch {}); it is left alone", header.epoch));
+            }
+            Ok(header) => {
+                let entry = entry_of(&header, now);
+                self.segments[lane].push(FoundSegment { entry, header: Some(header), size });
+            }
+            Err(_) => self.take_headless(file, meta.epoch, name, lane, size, now)?,
+        }
+        Ok(())
+    }
+
+    /// Case D: a segment whose header is damaged is told by its commits.
+    fn take_headless<F: StorageFile>(
+        &mut self,
+        file: F,
+        epoch: JournalEpoch,
+        name: FileName,
+        lane: Lane,
+        size: u64,
+        now: Duration,
+    ) -> Result<(), OpenError> {
+        let checksum = Checksum::of_segment(epoch, lane, name.number());
+        let found = SegmentFile::new(file, checksum)
+            .and_then(|mut segment| segment.find_commit(PAGE_BYTES, u64::MAX, 0))
+            .map_err(OpenError::io("read", name))?;
+        match found {
+            Some((offset, commit)) => {
+                self.find('D', format!("{name} has a damaged header and sound records; it is read without its header"));
+                let entry = SegmentEntry {
+                    lane,
+                    generation: name.number(),
+                    epoch,
+                    first: commit.header.first_sequence,
+                    data_start: offset,
+                    sealed_at: Some(now),
+                    receive_utc_ns: None,
+                };
+                self.segments[lane].push(FoundSegment { entry, header: None, size });
+            }
+            None => {
+                self.find('D', format!("{name} has a damaged header and no records; it becomes a spare"));
+                self.discarded.push(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// The newest checkpoint that is sound; an empty one if none is (case I).
+    pub(crate) fn newest_checkpoint<S: Storage>(&mut self, storage: &S) -> Result<Checkpoint, OpenError> {
+        let mut headers: Vec<SegmentHeader> =
+            Lane::ALL.into_iter().flat_map(|lane| self.segments[lane].iter().filter_map(|found| found.header.clone())).collect();
+        headers.sort_unstable_by_key(|header| std::cmp::Reverse(header.generation));
+        for header in headers {
+            let name = FileName::segment(header.lane, header.generation);
+            if let Some(checkpoint) = read_checkpoint(storage, &header).map_err(OpenError::io("read", name))? {
+                return Ok(checkpoint);
+            }
+            self.find('I', format!("the checkpoint of {name} is damaged; an older one is used"));
+        }
+        Ok(Checkpoint::default())
+    }
+}
+
+/// The checkpoint behind a segment's header; none if it is damaged.
+pub(crate) fn read_checkpoint<S: Storage>(storage: &S, header: &SegmentHeader) -> io::Result<Option<Checkpoint>> {
+    let name = FileName::segment(header.lane, header.generation);
+    let file = storage.open_read_only(&name.to_string())?;
+    if header.checkpoint_bytes > file.size()? {
+        return Ok(None);
+    }
+    let bytes = read_exact(&file, PAGE_BYTES, header.checkpoint_bytes as usize)?;
+    let checksum = Checksum::of_segment(header.epoch, header.lane, header.generation);
+    Ok(bytes.and_then(|bytes| checkpoint::decode(&bytes, checksum)))
+}
+
+fn entry_of(header: &SegmentHeader, now: Duration) -> SegmentEntry {
+    SegmentEntry {
+        lane: header.lane,
+        generation: header.generation,
+        epoch: header.epoch,
+        first: header.first_sequence,
+        data_start: header.data_start(),
+        sealed_at: Some(now),
+        receive_utc_ns: None,
+    }
+}
+
+/// The sequence at which the segment behind `index` starts, or past every sequence for the newest.
+pub(crate) fn end_of(segments: &[FoundSegment], index: usize) -> Sequence {
+    segments.get(index + 1).map_or(Sequence(u64::MAX), |next| next.entry.first)
+}

@@ -1,0 +1,369 @@
+//! Which segments go, which files become the next ones, and how much room that leaves.
+
+use std::{io, sync::atomic::Ordering, time::Duration};
+
+use venue_schema::{
+    Sequence,
+    v1::{GapCause, Lane},
+};
+
+use crate::{
+    Journal, PerLane,
+    catalog::{MAX_SKIPS_PER_LANE, SegmentEntry},
+    config::LOSS_RECORD_BYTES,
+    format::FileName,
+    gap::LossExtent,
+    journal::lock,
+    stage::Room,
+    storage::{Storage, is_full},
+    writer::{WriteFailure, Writer, preallocate},
+};
+
+/// Spares kept ready beyond the reserve, so that a new segment is not waited for.
+const READY_SPARES: u64 = 1;
+/// Telemetry keeps so many segments even where the file system is full and results need them.
+const LEAST_TELEMETRY_SEGMENTS: u64 = 2;
+
+/// Files that are ready to become segments.
+#[derive(Debug, Default)]
+pub(crate) struct Spares {
+    pub(crate) ready: Vec<FileName>,
+    pub(crate) next_number: u64,
+    /// The file system refused the last creation.
+    pub(crate) disk_full: bool,
+}
+
+/// What housekeeping did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Housekeeping {
+    /// Spare segments written.
+    pub spares_created: u64,
+    /// Segments whose records are gone: delivered, or shed.
+    pub segments_retired: u64,
+    /// The file system had no space for a spare.
+    pub disk_full: bool,
+}
+
+/// Why housekeeping could not do its work.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {what} {name}: {source}")]
+pub struct HousekeepError {
+    what: &'static str,
+    name: String,
+    source: io::Error,
+}
+
+impl HousekeepError {
+    pub(crate) fn of(what: &'static str, name: impl ToString) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self { what, name: name.to_string(), source }
+    }
+}
+
+impl<S: Storage> Journal<S> {
+    /// Works ahead: writes cursor marks down, lets delivered records go that are older than
+    /// they need be kept or in the way, refills the reserve, and then keeps a spare segment ready. Writing a
+    /// spare takes long; this may run on another thread than [`commit`](Self::commit), which it does not hold up.
+    ///
+    /// # Errors
+    /// [`HousekeepError`] where the disk fails; a full disk is no error.
+    pub fn housekeep(&self, now: Duration) -> Result<Housekeeping, HousekeepError> {
+        let _alone = lock(&self.inner.housekeeping);
+        let mut done = Housekeeping::default();
+        self.sync_cursors(now).map_err(HousekeepError::of("sync", FileName::CURSORS))?;
+        done.segments_retired = self.retire_old(now)?;
+        done.spares_created = self.fill_spares()?;
+        done.disk_full = lock(&self.inner.spares).disk_full;
+        let writer = lock(&self.inner.writer);
+        self.update_room(&writer);
+        let mut stage = lock(&self.inner.stage);
+        for lane in Lane::ALL {
+            stage.lanes[lane].no_space = false;
+        }
+        stage.close_losses();
+        Ok(done)
+    }
+
+    /// Lets delivered segments go: those older than they need be kept, and those over the quota.
+    fn retire_old(&self, now: Duration) -> Result<u64, HousekeepError> {
+        let mut retired = 0;
+        for lane in Lane::ALL {
+            loop {
+                let mut writer = lock(&self.inner.writer);
+                let Some(entry) = self.oldest_delivered(lane) else { break };
+                let kept = now.saturating_sub(entry.sealed_at.unwrap_or(now));
+                let crowded = self.segment_count(lane) >= self.limit(lane) || self.reserve_is_short();
+                if kept < self.inner.keep[lane] && !crowded {
+                    break;
+                }
+                match self.retire(&mut writer, &entry, now) {
+                    Ok(()) => retired += 1,
+                    Err(WriteFailure::Failed(what, name, error)) => return Err(HousekeepError::of(what, name)(error)),
+                    Err(WriteFailure::NoSpace(_)) => break,
+                }
+            }
+        }
+        Ok(retired)
+    }
+
+    /// Writes spares until the reserve is whole and one more is ready, as far as the quotas let them be used.
+    fn fill_spares(&self) -> Result<u64, HousekeepError> {
+        let mut created = 0;
+        loop {
+            let may_grow = Lane::ALL.into_iter().any(|lane| self.segment_count(lane) < self.limit(lane));
+            let wanted = self.inner.geometry.reserve_segments + if may_grow { READY_SPARES } else { 0 };
+            let number = {
+                let mut spares = lock(&self.inner.spares);
+                if spares.ready.len() as u64 >= wanted {
+                    spares.disk_full = false;
+                    return Ok(created);
+                }
+                spares.next_number += 1;
+                spares.next_number
+            };
+            match preallocate(&*self.inner.storage, number, self.inner.geometry.segment_bytes) {
+                Ok(spare) => {
+                    lock(&self.inner.spares).ready.push(spare);
+                    created += 1;
+                }
+                Err(error) if is_full(&error) => {
+                    lock(&self.inner.spares).disk_full = true;
+                    return Ok(created);
+                }
+                Err(error) => return Err(HousekeepError::of("write", FileName::Spare(number))(error)),
+            }
+        }
+    }
+
+    fn reserve_is_short(&self) -> bool {
+        (lock(&self.inner.spares).ready.len() as u64) < self.inner.geometry.reserve_segments
+    }
+
+    pub(crate) fn segment_count(&self, lane: Lane) -> u64 {
+        self.inner.catalog.read().expect("no thread panics while it holds the catalog").segments[lane].len() as u64
+    }
+
+    pub(crate) fn limit(&self, lane: Lane) -> u64 {
+        match lane {
+            Lane::Results => self.inner.geometry.results_segments,
+            _ => self.inner.geometry.telemetry_segments,
+        }
+    }
+
+    /// The oldest closed segment, if every required cursor has passed it.
+    fn oldest_delivered(&self, lane: Lane) -> Option<SegmentEntry> {
+        let passed = self.passed(lane);
+        let catalog = self.inner.catalog.read().expect("no thread panics while it holds the catalog");
+        let (entry, last) = catalog.oldest_sealed(lane)?;
+        (last <= passed).then(|| entry.clone())
+    }
+
+    /// A file for the next segment of a lane. In this order: what is ready beyond the
+    /// reserve, a new file within the quota, the oldest delivered segment; then telemetry
+    /// sheds, and results go into the reserve.
+    pub(crate) fn take_spare(&self, writer: &mut Writer<S::File>, lane: Lane, now: Duration) -> Result<FileName, WriteFailure> {
+        if self.segment_count(lane) < self.limit(lane) {
+            if let Some(spare) = self.pop_spare(self.inner.geometry.reserve_segments) {
+                return Ok(spare);
+            }
+            if let Some(spare) = self.create_spare()? {
+                return Ok(spare);
+            }
+        }
+        if let Some(entry) = self.oldest_delivered(lane) {
+            self.retire(writer, &entry, now)?;
+        } else if lane == Lane::Telemetry {
+            self.shed_oldest(writer, now)?;
+        } else if self.segment_count(lane) < self.limit(lane)
+            && self.segment_count(Lane::Telemetry) > LEAST_TELEMETRY_SEGMENTS
+        {
+            // The file system is full, not the quota: telemetry makes way for results.
+            self.shed_oldest(writer, now)?;
+        }
+        // Results may take the last spares; telemetry takes the one that it has just freed.
+        self.pop_spare(0).ok_or(WriteFailure::NoSpace(lane))
+    }
+
+    /// Takes a spare if more than `kept` are ready.
+    fn pop_spare(&self, kept: u64) -> Option<FileName> {
+        let mut spares = lock(&self.inner.spares);
+        if spares.ready.len() as u64 > kept { spares.ready.pop() } else { None }
+    }
+
+    /// Writes a spare on the spot, for housekeeping has not kept up; none if the file system is full.
+    fn create_spare(&self) -> Result<Option<FileName>, WriteFailure> {
+        let number = {
+            let mut spares = lock(&self.inner.spares);
+            if spares.disk_full {
+                return Ok(None);
+            }
+            spares.next_number += 1;
+            spares.next_number
+        };
+        match preallocate(&*self.inner.storage, number, self.inner.geometry.segment_bytes) {
+            Ok(spare) => Ok(Some(spare)),
+            Err(error) if is_full(&error) => {
+                lock(&self.inner.spares).disk_full = true;
+                Ok(None)
+            }
+            Err(error) => Err(WriteFailure::Failed("write", FileName::Spare(number).to_string(), error)),
+        }
+    }
+
+    /// Deletes the oldest telemetry segment; what no required cursor has passed is
+    /// declared first, durably.
+    fn shed_oldest(&self, writer: &mut Writer<S::File>, now: Duration) -> Result<(), WriteFailure> {
+        let lane = Lane::Telemetry;
+        let passed = self.passed(lane);
+        let oldest = {
+            let catalog = self.inner.catalog.read().expect("no thread panics while it holds the catalog");
+            catalog.oldest_sealed(lane).map(|(entry, last)| (entry.clone(), last))
+        };
+        let Some((entry, last)) = oldest else { return Err(WriteFailure::NoSpace(lane)) };
+        let first = entry.first.max(passed.next());
+        if first <= last {
+            let extent = LossExtent { receive_utc_ns: entry.receive_utc_ns, ..LossExtent::default() };
+            self.declare(writer, lane, (first, last), GapCause::Shed, extent)?;
+        }
+        self.retire(writer, &entry, now)
+    }
+
+    /// Makes skip records of the parts of a range that have none yet.
+    pub(crate) fn declare(
+        &self,
+        writer: &mut Writer<S::File>,
+        lane: Lane,
+        range: (Sequence, Sequence),
+        cause: GapCause,
+        extent: LossExtent,
+    ) -> Result<u64, WriteFailure> {
+        let parts = {
+            let catalog = self.inner.catalog.read().expect("no thread panics while it holds the catalog");
+            catalog.unskipped(lane, range.0, range.1)
+        };
+        let mut declared = 0;
+        for part in parts {
+            let skip = {
+                let stage = lock(&self.inner.stage);
+                stage.author.skip(stage.epoch, lane, part, cause, extent)
+            };
+            self.put_skip(writer, lane, skip)?;
+            declared += part.1.0 - part.0.0 + 1;
+        }
+        Ok(declared)
+    }
+
+    pub(crate) fn add_skip(&self, lane: Lane, skip: crate::gap::Skip) {
+        let passed = self.passed(lane);
+        let mut catalog = self.inner.catalog.write().expect("no thread panics while it holds the catalog");
+        let first_retained = catalog.first_retained(lane);
+        let skips = &mut catalog.skips[lane];
+        skips.insert(skip.first, skip);
+        if skips.len() > MAX_SKIPS_PER_LANE {
+            // Below everything stored, and passed by all that count: nobody asks for it again.
+            skips.retain(|_, skip| skip.last >= first_retained || skip.last > passed);
+        }
+        if skips.len() > MAX_SKIPS_PER_LANE {
+            self.join_neighbours(lane, skips);
+        }
+    }
+
+    /// Tells two neighbouring ranges as one, so that their number stays bounded.
+    fn join_neighbours(&self, lane: Lane, skips: &mut crate::checkpoint::Skips) {
+        let neighbours = skips.values().zip(skips.values().skip(1)).find(|(one, next)| one.last.next() == next.first);
+        let Some((first, last, second)) = neighbours.map(|(one, next)| (one.first, next.last, next.first)) else { return };
+        let stage = lock(&self.inner.stage);
+        let joined = stage.author.skip(stage.epoch, lane, (first, last), GapCause::Shed, LossExtent::default());
+        skips.remove(&second);
+        skips.insert(first, joined);
+    }
+
+    /// Takes a segment out of the catalog and keeps its file as a spare, where one is wanted.
+    /// Marks of cursors are durable before it goes.
+    fn retire(&self, writer: &mut Writer<S::File>, entry: &SegmentEntry, now: Duration) -> Result<(), WriteFailure> {
+        self.sync_cursors_now(now).map_err(WriteFailure::of("sync", FileName::CURSORS))?;
+        assert_ne!(entry.generation, writer.lanes[entry.lane].generation, "a segment that is written does not go");
+        {
+            let mut catalog = self.inner.catalog.write().expect("no thread panics while it holds the catalog");
+            catalog.segments[entry.lane].retain(|kept| kept.generation != entry.generation);
+        }
+        let name = entry.name();
+        self.recycle(name).map_err(WriteFailure::of("retire", name))
+    }
+
+    /// Makes a spare of a file that holds nothing of value, or removes it where none is wanted.
+    pub(crate) fn recycle(&self, name: FileName) -> io::Result<()> {
+        let storage = &*self.inner.storage;
+        let number = {
+            let mut spares = lock(&self.inner.spares);
+            spares.next_number += 1;
+            spares.next_number
+        };
+        let wanted = (lock(&self.inner.spares).ready.len() as u64) < self.inner.geometry.reserve_segments + READY_SPARES;
+        let fits = storage.open_read_only(&name.to_string()).and_then(|file| crate::storage::StorageFile::size(&file))?
+            == self.inner.geometry.segment_bytes;
+        if !(wanted && fits) {
+            storage.remove(&name.to_string())?;
+            return storage.sync_directory();
+        }
+        let spare = FileName::Spare(number);
+        storage.rename(&name.to_string(), &spare.to_string())?;
+        storage.sync_directory()?;
+        lock(&self.inner.spares).ready.push(spare);
+        Ok(())
+    }
+
+    /// Everything up to here is at every consumer that counts. With no required cursor,
+    /// nothing is.
+    pub(crate) fn passed(&self, lane: Lane) -> Sequence {
+        lock(&self.inner.cursors).lowest_required(lane).unwrap_or(Sequence::ZERO)
+    }
+
+    /// Room on disk beyond what is durable.
+    pub(crate) fn room(&self, writer: &Writer<S::File>) -> PerLane<Room> {
+        PerLane { results: self.results_room(writer), telemetry: self.telemetry_room(writer) }
+    }
+
+    fn results_room(&self, writer: &Writer<S::File>) -> Room {
+        let (count, limit) = (self.segment_count(Lane::Results), self.limit(Lane::Results));
+        let (ready, disk_full) = {
+            let spares = lock(&self.inner.spares);
+            (spares.ready.len() as u64, spares.disk_full)
+        };
+        let reserve = self.inner.geometry.reserve_segments;
+        let largest = lock(&self.inner.stage).largest_record;
+        let each = self.inner.geometry.usable_bytes().saturating_sub(largest);
+        let within_quota = limit.saturating_sub(count).min(if disk_full { ready.saturating_sub(reserve) } else { u64::MAX });
+        let normal = within_quota + self.delivered_count(Lane::Results);
+        let current = writer.lanes.results.room();
+        let in_reserve = count > limit || (disk_full && ready < reserve);
+        self.inner.in_reserve.store(in_reserve, Ordering::Relaxed);
+        let held_back = ready.min(reserve);
+        Room {
+            refusable: if in_reserve && normal == 0 { 0 } else { current + normal * each },
+            any: (current + (normal + held_back) * each).saturating_sub(LOSS_RECORD_BYTES),
+        }
+    }
+
+    /// Telemetry makes its own room by shedding.
+    fn telemetry_room(&self, writer: &Writer<S::File>) -> Room {
+        let can_shed = self.segment_count(Lane::Telemetry) > 1 || !lock(&self.inner.spares).disk_full;
+        let current = writer.lanes.telemetry.room();
+        let room = if can_shed { u64::MAX } else { current };
+        Room { refusable: room, any: room }
+    }
+
+    /// Closed segments that every required cursor has passed.
+    fn delivered_count(&self, lane: Lane) -> u64 {
+        let passed = self.passed(lane);
+        let catalog = self.inner.catalog.read().expect("no thread panics while it holds the catalog");
+        catalog.segments[lane].windows(2).take_while(|pair| pair[1].first.previous() <= passed).count() as u64
+    }
+
+    pub(crate) fn update_room(&self, writer: &Writer<S::File>) {
+        let room = self.room(writer);
+        let mut stage = lock(&self.inner.stage);
+        for lane in Lane::ALL {
+            stage.lanes[lane].room = room[lane];
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Failed writes and syncs: nothing more is accepted until the journal is reopened, and nothing is trusted that no sync covered.
+
+mod scene;
+
+use scene::*;
+use venue_journal::{AppendError, Appended, CommitDue, CommitError, simulated::{Fault, MemoryStorage}};
+use venue_schema::Sequence;
+
+/// A sync fails and drops its pages, while reads still return them. Reopened, everything staged goes into a new segment under
+/// the sequences it had, and outlives a power cut that takes the dropped pages away.
+#[test]
+fn after_a_failed_sync_all_is_written_again() {
+    for (step, fault) in [(2, Fault::Dropped), (1, Fault::Partial), (1, Fault::Refused)] {
+        let disk = MemoryStorage::new();
+        let (journal, _) = open(&disk);
+        let finish = journal.source("finish");
+        append(&journal, RESULTS, finish, 1, 5_000, true).unwrap();
+        commit_all(&journal, at(0));
+        append(&journal, RESULTS, finish, 2, 5_000, true).unwrap();
+        disk.fail_at(disk.operations() + step, fault);
+        assert!(matches!(journal.commit(at(1)), Err(CommitError::Halted { .. })), "{fault:?}");
+        assert_eq!(journal.watermarks().results, Sequence(1));
+        // What its sender keeps is refused; what nobody keeps is taken.
+        assert_eq!(append(&journal, RESULTS, finish, 3, 5_000, true), Err(AppendError::Halted));
+        let taken = append(&journal, RESULTS, finish, 4, 5_000, false).unwrap();
+        assert_eq!(taken, Appended::Stored { lane: RESULTS, sequence: Sequence(3) });
+        assert_eq!(journal.wants_commit(at(1)), CommitDue::Idle);
+        assert!(matches!(journal.commit(at(1)), Err(CommitError::Halted { .. })));
+        assert!(journal.status().halted.is_some());
+        journal.reopen(at(2)).unwrap();
+        commit_all(&journal, at(2));
+        assert_eq!(journal.watermarks().results, Sequence(3));
+        let before = read(&journal, RESULTS);
+        assert_eq!(numbers(&before), [1, 2, 4]);
+        drop(journal);
+        disk.cut_power();
+        disk.restart(9);
+        let (journal, recovery) = open(&disk);
+        assert!(recovery.lanes.results.quarantined.is_empty(), "{recovery:?}");
+        assert_eq!(read(&journal, RESULTS), before, "{fault:?}");
+    }
+}
+
+/// A disk that fails for a while: each attempt to reopen fails, nothing is lost from memory, and the first that succeeds brings all down.
+#[test]
+fn reopening_is_tried_until_it_succeeds() {
+    let disk = MemoryStorage::new();
+    let (journal, _) = open(&disk);
+    let finish = journal.source("finish");
+    for number in 1..=3 {
+        append(&journal, RESULTS, finish, number, 5_000, false).unwrap();
+    }
+    let from = disk.operations() + 1;
+    (from..from + 6).for_each(|operation| disk.fail_at(operation, Fault::Refused));
+    assert!(journal.commit(at(0)).is_err());
+    let failures = (1..20).take_while(|&second| journal.reopen(at(second)).is_err()).count();
+    assert!((1..=6).contains(&failures), "{failures}");
+    commit_all(&journal, at(30));
+    assert_eq!(numbers(&read(&journal, RESULTS)), [1, 2, 3]);
+    drop(journal);
+    let (journal, _) = open(&disk);
+    assert_eq!(numbers(&read(&journal, RESULTS)), [1, 2, 3]);
+}
+
+/// Results are asked for at once, a lone telemetry event too; at more than 200 commits a second telemetry waits for company.
+#[test]
+fn telemetry_waits_for_company_only_when_there_is_much_of_it() {
+    let (journal, _) = open(&MemoryStorage::new());
+    let wind = journal.source("wind");
+    let ms = std::time::Duration::from_millis;
+    append(&journal, TELEMETRY, wind, 1, 10, true).unwrap();
+    assert_eq!(journal.wants_commit(ms(1_000)), CommitDue::Now);
+    journal.commit(ms(1_000)).unwrap();
+    append(&journal, TELEMETRY, wind, 2, 10, true).unwrap();
+    assert_eq!(journal.wants_commit(ms(1_001)), CommitDue::At(ms(1_003)));
+    append(&journal, RESULTS, wind, 3, 10, true).unwrap();
+    assert_eq!(journal.wants_commit(ms(1_001)), CommitDue::Now);
+    let committed = journal.commit(ms(1_002)).unwrap();
+    assert_eq!((committed.results_count, committed.telemetry_count), (1, 1));
+    append(&journal, TELEMETRY, wind, 4, 10, true).unwrap();
+    assert_eq!(journal.wants_commit(ms(1_010)), CommitDue::Now);
+}

@@ -1,0 +1,194 @@
+//! Full quotas, full disks, the reserve, shedding, and what the journal says of it.
+
+mod scene;
+
+use scene::*;
+use venue_journal::{AppendError, Appended, CommitError, Journal, ReadError, ReadItem, simulated::MemoryStorage};
+use venue_schema::{Digest, Sequence, v1};
+
+const SIZE: usize = 30_000;
+
+/// Fills the results lane with what can be refused, until it is; says how many were taken.
+fn fill(journal: &Journal<MemoryStorage>, first: u64) -> u64 {
+    let finish = journal.source("finish");
+    for number in first.. {
+        match append(journal, RESULTS, finish, number, SIZE, true) {
+            Ok(_) => commit_all(journal, at(1)),
+            Err(AppendError::Full { lane }) => {
+                assert_eq!(lane, RESULTS);
+                return number - first;
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    unreachable!("a quota ends")
+}
+
+fn digest() -> Digest {
+    Digest::initial(EPOCH, RESULTS)
+}
+
+/// The quota of 2 MiB is used nearly up; then senders that keep their events are refused, and nothing is deleted.
+/// Once the centre has the oldest, there is room again.
+#[test]
+fn a_full_quota_refuses_what_senders_keep() {
+    let disk = MemoryStorage::new();
+    let (journal, _) = open(&disk);
+    let cursor = journal.cursor("centre", None, RESULTS, true).unwrap();
+    let taken = fill(&journal, 1);
+    assert!(taken >= 45, "{taken} events of 30 kB in 2 MiB");
+    assert!(journal.status().lanes.results.full);
+    journal.housekeep(at(10)).unwrap();
+    assert_eq!(numbers(&read(&journal, RESULTS)), (1..=taken).collect::<Vec<_>>());
+    cursor.advance(Sequence(taken / 2), digest());
+    journal.housekeep(at(20)).unwrap();
+    let more = fill(&journal, taken + 1);
+    assert!(more >= taken / 4, "{more} more");
+    let kept = read_from(&journal, RESULTS, taken / 2 + 1);
+    assert_eq!(numbers(&kept), (taken / 2 + 1..=taken + more).collect::<Vec<_>>());
+    // Nothing is delivered without a required cursor that says so.
+    assert!(journal.first_retained(RESULTS) > Sequence(1) && journal.first_retained(RESULTS) <= Sequence(taken / 2 + 1));
+}
+
+/// What nobody keeps goes into the reserve. When that is full too, the loss is told durably at its first
+/// event, counted, and closed when space returns; the events taken are all there.
+#[test]
+fn the_reserve_takes_what_nobody_keeps_and_then_losses_are_counted() {
+    let disk = MemoryStorage::new();
+    let (journal, _) = open(&disk);
+    let cursor = journal.cursor("centre", None, RESULTS, true).unwrap();
+    let serial = journal.source("serial");
+    let mut taken = fill(&journal, 1);
+    let refused = taken + 1;
+    let mut lost = 0;
+    for number in refused..refused + 40 {
+        match append(&journal, RESULTS, serial, number, SIZE, false) {
+            Ok(_) => taken += 1,
+            Err(AppendError::Lost { .. }) => lost += 1,
+            Err(other) => panic!("{other}"),
+        }
+        commit_all(&journal, at(2));
+    }
+    let status = journal.status();
+    assert!(status.in_reserve && status.lanes.results.losing, "{status:?}");
+    assert!(lost > 0 && lost < 40);
+    assert!(matches!(append(&journal, RESULTS, serial, 999, SIZE, true), Err(AppendError::Full { .. })));
+    let gaps = |journal: &Journal<MemoryStorage>| -> Vec<v1::Gap> { read(journal, RESULTS).values().filter_map(Element::gap).collect() };
+    assert_eq!(gaps(&journal).iter().map(v1::Gap::state).collect::<Vec<_>>(), [v1::GapState::Open]);
+    // The centre catches up; the reserve is refilled first.
+    cursor.advance(journal.watermarks().results, digest());
+    let elements = read(&journal, RESULTS);
+    assert_eq!(numbers(&elements).len() as u64, taken);
+    for second in 10..20 {
+        journal.housekeep(at(second)).unwrap();
+        commit_all(&journal, at(second));
+    }
+    assert!(!journal.status().in_reserve && !journal.status().lanes.results.losing);
+    let told: Vec<v1::Gap> = read_from(&journal, RESULTS, cursor.mark().0.0 + 1).values().filter_map(Element::gap).collect();
+    let [closed] = &told[..] else { panic!("one loss is closed, not {told:?}") };
+    assert_eq!((closed.state(), closed.cause(), closed.count), (v1::GapState::Closed, v1::GapCause::ReserveFull, Some(lost)));
+    assert!(append(&journal, RESULTS, serial, 1_000, SIZE, true).is_ok());
+}
+
+/// Telemetry sheds its oldest segment, says so durably first, and says the same again whenever it is asked.
+#[test]
+fn telemetry_sheds_its_oldest_and_says_so() {
+    let disk = MemoryStorage::new();
+    let (journal, _) = open(&disk);
+    let _centre = journal.cursor("centre", None, TELEMETRY, true).unwrap();
+    let wind = journal.source("wind");
+    for number in 1..=120 {
+        append(&journal, TELEMETRY, wind, number, SIZE, true).unwrap();
+        commit_all(&journal, at(number));
+    }
+    let elements = read(&journal, TELEMETRY);
+    let skipped: Vec<&Element> = elements.values().filter(|element| matches!(element, Element::Skipped { .. })).collect();
+    assert!(!skipped.is_empty());
+    assert!(skipped.iter().all(|skip| skip.gap().unwrap().cause() == v1::GapCause::Shed));
+    assert_eq!(skipped[0].gap().unwrap().first_receive_utc_ns, Some(1_000_000_000));
+    let kept = numbers(&elements);
+    assert_eq!(kept, (kept[0]..=120).collect::<Vec<_>>());
+    drop((journal, _centre));
+    disk.cut_power();
+    disk.restart(4);
+    let (journal, _) = open(&disk);
+    assert_eq!(read(&journal, TELEMETRY), elements);
+    // From the middle of a range only what is left of it is told; the same again each time.
+    let mut reader = journal.reader(TELEMETRY);
+    let ReadItem::Skipped { first, last, gap_event } = reader.read(Sequence(2), venue_journal::Limits::BATCH).unwrap() else { panic!("skipped") };
+    assert_eq!(first, Sequence(2));
+    assert_eq!(reader.read(Sequence(2), venue_journal::Limits::BATCH).unwrap(), ReadItem::Skipped { first, last, gap_event });
+}
+
+/// A receiver that comes back empty gets what is stored; the rest is told as one skipped range.
+#[test]
+fn a_receiver_that_forgot_gets_skipped_ranges_for_what_is_gone() {
+    let disk = MemoryStorage::new();
+    let (journal, _) = open(&disk);
+    let cursor = journal.cursor("centre", Some("centre-1"), RESULTS, true).unwrap();
+    let finish = journal.source("finish");
+    for number in 1..=120 {
+        append(&journal, RESULTS, finish, number, SIZE, true).unwrap();
+        commit_all(&journal, at(0));
+        cursor.advance(Sequence(number), digest());
+    }
+    let first_retained = journal.first_retained(RESULTS);
+    assert!(first_retained > Sequence(1));
+    let outcome = journal.reader(RESULTS).read(Sequence(1), venue_journal::Limits::BATCH);
+    assert!(matches!(outcome, Err(ReadError::NotRetained { first_retained: from, .. }) if from == first_retained));
+    let gone = journal.receiver_reset(&cursor, Sequence::ZERO, digest()).unwrap();
+    assert_eq!(gone, first_retained.0 - 1);
+    let elements = read(&journal, RESULTS);
+    assert_eq!(elements[&1].gap().unwrap().cause(), v1::GapCause::ReceiverReset);
+    assert_eq!(numbers(&elements), (first_retained.0..=120).collect::<Vec<_>>());
+    assert_eq!(cursor.mark().0, Sequence::ZERO);
+    // Another receiver is refused, until it is named: then it starts at the oldest record.
+    assert!(cursor.pin_receiver("centre-2").is_err());
+    let other = journal.cursor("centre", Some("centre-2"), RESULTS, true).unwrap();
+    assert_eq!((other.mark().0, other.receiver_id().as_deref()), (Sequence::ZERO, Some("centre-2")));
+}
+
+/// A disk that is full though the quotas are not: telemetry makes way, results go on, and nothing is halted.
+#[test]
+fn a_full_disk_halts_nothing() {
+    let disk = MemoryStorage::new();
+    let (journal, _) = open(&disk);
+    let _cursors = [RESULTS, TELEMETRY].map(|lane| journal.cursor("centre", None, lane, true).unwrap());
+    let (finish, wind) = (journal.source("finish"), journal.source("wind"));
+    for number in 1..=40 {
+        append(&journal, TELEMETRY, wind, number, SIZE, true).unwrap();
+        commit_all(&journal, at(number));
+    }
+    disk.set_capacity(Some(disk.used_bytes()));
+    let mut taken = Vec::new();
+    for number in 1..=60 {
+        if append(&journal, RESULTS, finish, number, SIZE, false).is_ok() {
+            taken.push(number);
+        }
+        match journal.commit(at(100 + number)) {
+            Ok(_) | Err(CommitError::NoSpace { .. }) => {}
+            Err(halted) => panic!("{halted}"),
+        }
+    }
+    assert_eq!(numbers(&read(&journal, RESULTS)), taken);
+    assert!(taken.len() >= 25, "{}", taken.len());
+    assert!(read(&journal, TELEMETRY)[&1].gap().is_some());
+    assert!(journal.status().disk_full && journal.status().halted.is_none());
+    // Space returns.
+    disk.set_capacity(None);
+    journal.housekeep(at(300)).unwrap();
+    commit_all(&journal, at(300));
+    assert!(matches!(append(&journal, RESULTS, finish, 100, SIZE, true), Ok(Appended::Stored { .. })));
+    assert!(!journal.status().disk_full);
+}
+
+/// One noisy source has its share of the telemetry stage; another still gets in.
+#[test]
+fn a_noisy_source_has_only_its_share() {
+    let (journal, _) = open(&MemoryStorage::new());
+    let (noisy, calm) = (journal.source("noisy"), journal.source("calm"));
+    let refused_at = (1..).find(|&number| append(&journal, TELEMETRY, noisy, number, SIZE, true).is_err()).unwrap();
+    let staged = journal.status().lanes.telemetry.staged_bytes;
+    assert!(staged <= venue_journal::MAX_STAGED_TELEMETRY_BYTES / 2 && refused_at > 100);
+    assert!(append(&journal, TELEMETRY, calm, 1_000, SIZE, true).is_ok());
+}

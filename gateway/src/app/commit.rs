@@ -1,0 +1,120 @@
+//! The commit thread: what waits in the journal's stage goes to disk.
+//!
+//! It sleeps until a source pokes it or the journal's commit window ends. While it
+//! syncs, the next batch gathers. After a failed write or sync the journal is
+//! reopened with back-off; until that succeeds nothing is acknowledged.
+
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use venue_journal::{CommitDue, CommitError, Journal, Storage};
+
+use crate::clock::SystemClock;
+
+/// Delay before the first attempt to reopen a failed journal, and the longest.
+const REOPEN_MIN: Duration = Duration::from_millis(100);
+const REOPEN_MAX: Duration = Duration::from_secs(5);
+/// Looks again after this time though nobody poked: space may have come back.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Wakes the commit thread.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CommitSignal(Arc<Signal>);
+
+#[derive(Debug, Default)]
+struct Signal {
+    poked: Mutex<bool>,
+    condition: Condvar,
+    stop: AtomicBool,
+}
+
+impl CommitSignal {
+    /// Something was staged.
+    pub(super) fn poke(&self) {
+        *self.0.poked.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.condition.notify_one();
+    }
+
+    /// Ends the thread once all that is staged is on disk, or cannot be.
+    pub(super) fn stop(&self) {
+        self.0.stop.store(true, Ordering::Release);
+        self.poke();
+    }
+
+    fn stopping(&self) -> bool {
+        self.0.stop.load(Ordering::Acquire)
+    }
+
+    /// Waits for a poke, at most for `timeout`.
+    fn wait(&self, timeout: Option<Duration>) {
+        let mut poked = self.0.poked.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*poked {
+            poked = match timeout {
+                None => self.0.condition.wait(poked).unwrap_or_else(PoisonError::into_inner),
+                Some(timeout) => {
+                    let (guard, result) =
+                        self.0.condition.wait_timeout(poked, timeout).unwrap_or_else(PoisonError::into_inner);
+                    if result.timed_out() {
+                        return;
+                    }
+                    guard
+                }
+            };
+        }
+        *poked = false;
+    }
+}
+
+/// Commits until told to stop.
+pub(super) fn run<S: Storage>(journal: &Journal<S>, clock: &SystemClock, signal: &CommitSignal) {
+    loop {
+        let now = clock.monotonic();
+        let due = journal.wants_commit(now);
+        match due {
+            CommitDue::Now => match journal.commit(now) {
+                Ok(_) => {}
+                Err(CommitError::NoSpace { lane }) => {
+                    tracing::warn!(lane = lane.name(), "no space on disk: what can be refused is not acknowledged");
+                }
+                Err(error @ CommitError::Halted { .. }) => {
+                    tracing::error!(%error, "the journal cannot be written: nothing is acknowledged until it can");
+                    if !reopen(journal, clock, signal) {
+                        return;
+                    }
+                }
+            },
+            CommitDue::At(at) if !signal.stopping() => signal.wait(Some(at.saturating_sub(now))),
+            CommitDue::Idle if !signal.stopping() => signal.wait(Some(IDLE)),
+            CommitDue::At(_) | CommitDue::Idle => {
+                if let Err(error) = journal.close(clock.monotonic()) {
+                    tracing::error!(%error, "the journal's last commit failed");
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// Reopens a failed journal, with back-off; false if the gateway stops meanwhile.
+fn reopen<S: Storage>(journal: &Journal<S>, clock: &SystemClock, signal: &CommitSignal) -> bool {
+    let mut delay = REOPEN_MIN;
+    while !signal.stopping() {
+        signal.wait(Some(delay));
+        match journal.reopen(clock.monotonic()) {
+            Ok(()) => {
+                tracing::warn!("the journal can be written again; nothing that was taken in is lost");
+                return true;
+            }
+            Err(error) => {
+                delay = (delay * 2).min(REOPEN_MAX);
+                tracing::error!(%error, retry_in = ?delay, "the journal still cannot be written");
+            }
+        }
+    }
+    false
+}

@@ -1,0 +1,269 @@
+//! The control socket: `status` and `tail` of a running gateway.
+//!
+//! A Unix socket in the data directory. The client writes one request as a JSON
+//! line; the answer is one JSON line for `status`, and a line an event for `tail`.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{UnixListener, UnixStream},
+};
+use venue_journal::{Directory, Journal, Limits, ReadError, ReadItem};
+use venue_schema::{
+    Message as _, Sequence,
+    v1::{self, Lane},
+};
+
+use super::{
+    sources::Sources,
+    status::{ClockStatus, Facts, JournalStatus, LaneStatus, Status, rfc3339},
+    uplinks::Uplinks,
+};
+use crate::{clock::SystemClock, config::Config};
+
+/// Longest request, bytes.
+const REQUEST_BYTES: u64 = 4 * 1024;
+/// Clients served at a time; further ones wait in the listener's queue.
+const CLIENTS: usize = 16;
+/// How often a following `tail` looks for new events.
+const FOLLOW: Duration = Duration::from_millis(50);
+
+/// Where the socket of a data directory is.
+pub fn socket_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("control.sock")
+}
+
+/// What a client may ask.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Request {
+    /// The state of the gateway.
+    Status,
+    /// Events as they become durable.
+    Tail {
+        /// Begin with the last so many of each lane.
+        last: u64,
+        /// Go on with new ones.
+        follow: bool,
+        /// Only this lane, by its name.
+        lane: Option<String>,
+    },
+}
+
+/// What the control socket answers from.
+#[derive(Clone)]
+pub struct Control {
+    pub(super) config: Arc<Config>,
+    pub(super) clock: Arc<SystemClock>,
+    pub(super) journal: Journal<Directory>,
+    pub(super) sources: Arc<Sources>,
+    pub(super) uplinks: Arc<Uplinks>,
+}
+
+impl Control {
+    /// Makes the socket, in the place of one that a killed gateway left.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn bind(data_dir: &Path) -> io::Result<UnixListener> {
+        let path = socket_path(data_dir);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => UnixListener::bind(&path),
+        }
+    }
+
+    /// Answers clients until dropped.
+    pub async fn serve(self, listener: UnixListener) {
+        let places = Arc::new(tokio::sync::Semaphore::new(CLIENTS));
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let control = self.clone();
+                    tokio::spawn(async move {
+                        if let Err(error) = control.answer(stream).await {
+                            tracing::debug!(%error, "a client of the control socket went away");
+                        }
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the control socket refused a client");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+
+    async fn answer(&self, stream: UnixStream) -> io::Result<()> {
+        let (reader, mut writer) = stream.into_split();
+        let mut line = String::new();
+        BufReader::new(reader.take(REQUEST_BYTES)).read_line(&mut line).await?;
+        match serde_json::from_str(&line) {
+            Ok(Request::Status) => {
+                let control = self.clone();
+                let status = tokio::task::spawn_blocking(move || control.status()).await.map_err(io::Error::other)?;
+                let mut answer = serde_json::to_vec(&status)?;
+                answer.push(b'\n');
+                writer.write_all(&answer).await
+            }
+            Ok(Request::Tail { last, follow, lane }) => self.tail(&mut writer, last, follow, lane.as_deref()).await,
+            Err(error) => writer.write_all(format!("{{\"error\":\"not a request: {error}\"}}\n").as_bytes()).await,
+        }
+    }
+
+    async fn tail(
+        &self,
+        writer: &mut (impl tokio::io::AsyncWrite + Unpin),
+        last: u64,
+        follow: bool,
+        only: Option<&str>,
+    ) -> io::Result<()> {
+        let wanted = Lane::ALL.into_iter().filter(|lane| only.is_none_or(|name| name == lane.name()));
+        let mut lanes: Vec<TailLane> = wanted.map(|lane| TailLane::new(&self.journal, lane, last)).collect();
+        loop {
+            let mut wrote = false;
+            for lane in &mut lanes {
+                if let Some(text) = lane.read() {
+                    wrote = true;
+                    writer.write_all(text.as_bytes()).await?;
+                }
+            }
+            match (wrote, follow) {
+                (true, _) => {}
+                (false, true) => tokio::time::sleep(FOLLOW).await,
+                (false, false) => return Ok(()),
+            }
+        }
+    }
+
+    /// The state of the gateway now.
+    pub fn status(&self) -> Status {
+        let now = self.clock.monotonic();
+        let stamp = self.clock.stamp();
+        let quality = self.clock.quality();
+        let journal = self.journal.status();
+        let facts = self.facts(&journal, stamp.utc_ns);
+        let (headline, well) = facts.headline(&self.config.gateway.timezone);
+        Status {
+            headline,
+            all_results_delivered: well,
+            running: true,
+            gateway_id: self.config.gateway.id.to_string(),
+            venue_id: self.config.gateway.venue.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            taken_at: rfc3339(stamp.utc_ns),
+            clock: ClockStatus {
+                state: quality.sync_state.as_str_name().trim_start_matches("SYNC_STATE_").to_lowercase(),
+                maximum_error_s: quality.maximum_error.map(|bound| bound.as_secs_f64()),
+                date_known: quality.date_known,
+            },
+            journal: JournalStatus {
+                epoch: self.journal.epoch().to_string(),
+                lanes: Lane::ALL.into_iter().map(|lane| lane_status(lane, &journal)).collect(),
+                halted: journal.halted.clone(),
+            },
+            sources: self.sources.status(now),
+            uplinks: self
+                .uplinks
+                .status(now, |lane, sequence| self.received_at(lane, sequence).map(|utc_ns| rfc3339(Some(utc_ns)))),
+        }
+    }
+
+    fn facts(&self, journal: &venue_journal::Status, now_utc_ns: Option<i64>) -> Facts {
+        let results = &journal.lanes.results;
+        let behind = self.uplinks.results_behind();
+        let (waiting, acknowledged, link) = match behind {
+            Some(behind) => behind,
+            None => (results.last_durable.0, Sequence::ZERO, "the uplink starts".to_owned()),
+        };
+        Facts {
+            now_utc_ns,
+            waiting,
+            staged: results.last_staged.0 - results.last_durable.0,
+            oldest_waiting_utc_ns: (waiting > 0)
+                .then(|| self.received_at(Lane::Results, acknowledged.next()))
+                .flatten(),
+            link,
+            halted: journal.halted.clone(),
+            dark: self.sources.dark(),
+            no_uplink: self.uplinks.is_empty(),
+        }
+    }
+
+    /// Receive time of a record, UTC ns.
+    fn received_at(&self, lane: Lane, sequence: Sequence) -> Option<i64> {
+        let limits = Limits { records: 1, bytes: 1 };
+        match self.journal.reader(lane).read(sequence, limits) {
+            Ok(ReadItem::Records(run)) => {
+                let event = v1::Event::decode(run.events().next()?).ok()?;
+                event.time?.receive_utc_ns
+            }
+            _ => None,
+        }
+    }
+}
+
+fn lane_status(lane: Lane, journal: &venue_journal::Status) -> LaneStatus {
+    let of = &journal.lanes[lane];
+    LaneStatus {
+        lane: lane.name().to_owned(),
+        first_retained: of.first_retained.0,
+        last_durable: of.last_durable.0,
+        staged: of.last_staged.0 - of.last_durable.0,
+        used_bytes: of.used_bytes,
+        quota_bytes: of.quota_bytes,
+        reserve_left_bytes: if lane == Lane::Results { journal.reserve_left_bytes } else { 0 },
+        full: of.full,
+    }
+}
+
+/// One lane of a `tail`.
+struct TailLane {
+    reader: venue_journal::Reader<Directory>,
+    next: Sequence,
+}
+
+impl TailLane {
+    fn new(journal: &Journal<Directory>, lane: Lane, last: u64) -> Self {
+        let durable = journal.watermarks()[lane];
+        let first = Sequence(durable.0.saturating_sub(last) + 1);
+        Self { reader: journal.reader(lane), next: first.max(journal.first_retained(lane)).max(Sequence(1)) }
+    }
+
+    /// What stands next, a JSON line an event; none at the end of what is durable.
+    fn read(&mut self) -> Option<String> {
+        match self.reader.read(self.next, Limits::BATCH) {
+            Ok(ReadItem::Records(run)) => {
+                self.next = run.last_sequence().next();
+                Some(run.events().filter_map(|bytes| json_line(&bytes)).collect())
+            }
+            Ok(ReadItem::Skipped { last, gap_event, .. }) => {
+                self.next = last.next();
+                Some(json_line(&gap_event).unwrap_or_default())
+            }
+            Err(ReadError::Damaged { last, .. }) => {
+                self.next = last.next();
+                Some(String::new())
+            }
+            Err(ReadError::NotRetained { first_retained, .. }) => {
+                self.next = first_retained;
+                Some(String::new())
+            }
+            Ok(ReadItem::End) | Err(_) => None,
+        }
+    }
+}
+
+fn json_line(event: &[u8]) -> Option<String> {
+    let event = v1::Event::decode(event).ok()?;
+    serde_json::to_string(&event).ok().map(|line| line + "\n")
+}

@@ -1,0 +1,269 @@
+//! The application: the parts joined, run and drained.
+//!
+//! ```text
+//!  source threads ──► pipelines ──► journal stage ──► commit thread ──► disk
+//!        ▲                                                │ watermarks
+//!        └── acknowledgements ◄───────────────────────────┤
+//!                                                         ▼
+//!  housekeeping thread (spares, retention, marks)    uplink thread ──► centre
+//!  clock thread (1 s)                                main thread: signals, control socket
+//! ```
+//!
+//! [`App::start`] builds everything from a configuration; [`App::drain`] stops the
+//! sources first, brings everything down to disk, gives the uplinks a while to
+//! deliver it, and ends.
+
+mod commit;
+mod control;
+mod host;
+mod housekeeping;
+mod intake;
+mod sources;
+pub mod status;
+mod uplinks;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use tokio::sync::watch;
+use venue_journal::{Directory, Journal, JournalConfig, OpenError, Recovery, ResultsConfig, TelemetryConfig};
+use venue_schema::{
+    JournalEpoch,
+    v1::{GatewayState, Lane},
+};
+
+use self::{commit::CommitSignal, sources::Sources, uplinks::Uplinks};
+use crate::{
+    clock::SystemClock,
+    config::{ClockTrust, Config},
+    pipeline::OwnPipeline,
+};
+
+pub use control::{Control, Request, socket_path};
+
+/// How long a stopping gateway waits for the centre to acknowledge what is left.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Why the gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be made.
+    #[error("failed to create the data directory {path}: {error}; create it, or correct `gateway.data_dir`")]
+    DataDirectory {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    /// A thread cannot be started, or the control socket cannot be made.
+    #[error("failed to start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// A running gateway.
+pub struct App {
+    config: Arc<Config>,
+    clock: Arc<SystemClock>,
+    journal: Journal<Directory>,
+    own: Arc<OwnPipeline<Directory>>,
+    commits: CommitSignal,
+    sources: Arc<Sources>,
+    uplinks: Arc<Uplinks>,
+    stop: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+    commit_thread: JoinHandle<()>,
+}
+
+impl App {
+    /// Opens the journal and starts every part.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing runs then.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let config = Arc::new(config);
+        let clock = Arc::new(SystemClock::new(config.gateway.clock == ClockTrust::Trusted));
+        let records = clock.observe();
+        let (journal, recovery) = open_journal(&config, &clock)?;
+        report(&recovery);
+        let commits = CommitSignal::default();
+        let venue = &config.gateway;
+        let own = Arc::new(OwnPipeline::new(journal.clone(), &venue.venue, venue.id.as_str()));
+        let arrival = clock.arrival();
+        own.status(&arrival, GatewayState::Started, "started");
+        own.clock(&arrival, records);
+
+        let (stop, stopping) = watch::channel(false);
+        let (durable, watermarks) = watch::channel(journal.watermarks());
+        let sources = Arc::new(Sources::start(&config, &journal, &clock, &commits)?);
+        let woken = Arc::clone(&sources);
+        journal.set_watermark_listener(Box::new(move |marks| {
+            durable.send_replace(marks);
+            woken.wake();
+        }));
+        let commit_thread = spawn("commit", {
+            let (journal, clock, commits) = (journal.clone(), Arc::clone(&clock), commits.clone());
+            move || commit::run(&journal, &clock, &commits)
+        })?;
+        let uplinks = Arc::new(Uplinks::new(&config));
+        let threads = vec![
+            housekeeping::start(journal.clone(), Arc::clone(&clock), commits.clone(), stopping.clone())?,
+            clock_thread(Arc::clone(&own), Arc::clone(&clock), commits.clone(), stopping.clone())?,
+            uplinks::start(Arc::clone(&uplinks), journal.clone(), Arc::clone(&clock), watermarks, stopping)?,
+        ];
+        Ok(Self { config, clock, journal, own, commits, sources, uplinks, stop, threads, commit_thread })
+    }
+
+    /// What the control socket answers from.
+    pub fn control(&self) -> Control {
+        Control {
+            config: Arc::clone(&self.config),
+            clock: Arc::clone(&self.clock),
+            journal: self.journal.clone(),
+            sources: Arc::clone(&self.sources),
+            uplinks: Arc::clone(&self.uplinks),
+        }
+    }
+
+    /// Stops the sources, brings everything to disk, waits up to five seconds for
+    /// the centre to acknowledge it, and ends every thread.
+    pub fn drain(self) {
+        tracing::info!("stopping: the sources first");
+        self.sources.stop();
+        self.own.status(&self.clock.arrival(), GatewayState::Stopping, "stopping");
+        self.commits.poke();
+        let deadline = self.clock.monotonic() + DRAIN;
+        while !self.is_delivered() && self.clock.monotonic() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.stop.send_replace(true);
+        for thread in self.threads {
+            join(thread);
+        }
+        if let Err(error) = self.journal.sync_cursors(self.clock.monotonic()) {
+            tracing::warn!(%error, "the cursors' marks could not be written; some records may be sent twice");
+        }
+        self.commits.stop();
+        join(self.commit_thread);
+        tracing::info!("stopped");
+    }
+
+    /// Whether all that was taken in is on disk and at every centre.
+    fn is_delivered(&self) -> bool {
+        let marks = self.journal.watermarks();
+        let stage = self.journal.stage();
+        let all_durable = Lane::ALL.into_iter().all(|lane| marks[lane] == stage.staged_end(lane));
+        drop(stage);
+        all_durable && self.uplinks.delivered(|lane| marks[lane])
+    }
+}
+
+/// Where the journal of a data directory is.
+pub fn journal_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("journal")
+}
+
+/// How a configuration uses the disk.
+pub fn journal_config(config: &Config, fresh_epoch: JournalEpoch) -> JournalConfig {
+    let settings = &config.journal;
+    let defaults = JournalConfig::new(config.gateway.id.clone(), config.gateway.venue.clone(), fresh_epoch);
+    JournalConfig {
+        results: ResultsConfig {
+            quota: settings.results.quota.as_bytes(),
+            reserve: settings.results.reserve.as_bytes(),
+            keep: settings.results.keep,
+        },
+        telemetry: TelemetryConfig {
+            quota: settings.telemetry.quota.as_bytes(),
+            keep: settings.telemetry.keep,
+            commit_window: settings.telemetry.commit_window,
+            ..defaults.telemetry
+        },
+        ..defaults
+    }
+}
+
+/// 16 random bytes from the kernel.
+///
+/// # Errors
+/// If the kernel has none yet.
+pub fn random_epoch() -> io::Result<JournalEpoch> {
+    let mut bytes = [0; 16];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    if filled < bytes.len() {
+        return Err(io::Error::other("the kernel gave too few random bytes"));
+    }
+    Ok(JournalEpoch::from_bytes(bytes))
+}
+
+fn open_journal(config: &Config, clock: &SystemClock) -> Result<(Journal<Directory>, Recovery), StartError> {
+    let path = journal_path(&config.gateway.data_dir);
+    let unusable = |error| StartError::DataDirectory { path: path.clone(), error };
+    std::fs::create_dir_all(&path).map_err(unusable)?;
+    let directory = Directory::create(&path).map_err(unusable)?;
+    let fresh_epoch = random_epoch()?;
+    Ok(Journal::open(directory, journal_config(config, fresh_epoch), clock.monotonic())?)
+}
+
+fn report(recovery: &Recovery) {
+    for lane in Lane::ALL {
+        let found = &recovery.lanes[lane];
+        tracing::info!(
+            lane = lane.name(), first_retained = %found.first_retained, last_durable = %found.last_durable,
+            "the journal is open"
+        );
+    }
+    for finding in &recovery.findings {
+        tracing::warn!(case = %finding.case, "journal: {}", finding.text);
+    }
+}
+
+fn clock_thread(
+    own: Arc<OwnPipeline<Directory>>,
+    clock: Arc<SystemClock>,
+    commits: CommitSignal,
+    stop: watch::Receiver<bool>,
+) -> io::Result<JoinHandle<()>> {
+    spawn("clock", move || {
+        while !stopped(&stop, Duration::from_secs(1)) {
+            let records = clock.observe();
+            if !records.is_empty() {
+                own.clock(&clock.arrival(), records);
+                commits.poke();
+            }
+        }
+    })
+}
+
+/// Waits for a while, in steps short enough for a prompt stop; true if it is to stop.
+fn stopped(stop: &watch::Receiver<bool>, wait: Duration) -> bool {
+    const STEP: Duration = Duration::from_millis(50);
+    let mut left = wait;
+    while !left.is_zero() {
+        if *stop.borrow() {
+            return true;
+        }
+        let step = left.min(STEP);
+        std::thread::sleep(step);
+        left -= step;
+    }
+    *stop.borrow()
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run)
+}
+
+fn join(thread: JoinHandle<()>) {
+    let name = thread.thread().name().unwrap_or_default().to_owned();
+    if thread.join().is_err() {
+        tracing::error!(thread = name, "a thread ended by a panic");
+    }
+}

@@ -1,0 +1,334 @@
+//! What `status` shows: one line in the venue's words, then the detail.
+//!
+//! [`Status`] is also the documented shape of `status --json` and of the answer on
+//! the control socket.
+
+use std::fmt::{self, Write as _};
+
+use jiff::{Timestamp, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+
+/// State of a gateway at a moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The first line.
+    pub headline: String,
+    /// Whether the headline says that all is well.
+    pub all_results_delivered: bool,
+    /// Whether a process runs; false if this was read from the journal alone.
+    pub running: bool,
+    /// The gateway.
+    pub gateway_id: String,
+    /// The venue.
+    pub venue_id: String,
+    /// Version of the software; empty if no process runs.
+    pub version: String,
+    /// When this was taken, RFC 3339; empty while no date is known.
+    pub taken_at: String,
+    /// The clock.
+    pub clock: ClockStatus,
+    /// The journal.
+    pub journal: JournalStatus,
+    /// Devices, in the order of the configuration.
+    pub sources: Vec<SourceStatus>,
+    /// Uplinks, in the order of the configuration.
+    pub uplinks: Vec<UplinkStatus>,
+}
+
+/// How well the gateway's clock is known.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ClockStatus {
+    /// `synchronized`, `holdover` or `unsynchronized`.
+    pub state: String,
+    /// Bound of its error in seconds; absent if nothing bounds it.
+    pub maximum_error_s: Option<f64>,
+    /// Whether a date is known.
+    pub date_known: bool,
+}
+
+/// State of the journal.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct JournalStatus {
+    /// Its epoch, 32 hex digits.
+    pub epoch: String,
+    /// The lanes, results first.
+    pub lanes: Vec<LaneStatus>,
+    /// Why nothing can be made durable at the moment; absent if all is well.
+    pub halted: Option<String>,
+}
+
+/// State of a lane of the journal.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct LaneStatus {
+    /// `results` or `telemetry`.
+    pub lane: String,
+    /// First sequence still stored.
+    pub first_retained: u64,
+    /// Last sequence on disk.
+    pub last_durable: u64,
+    /// Taken in and not yet on disk.
+    pub staged: u64,
+    /// Bytes used on disk, of the quota.
+    pub used_bytes: u64,
+    /// The quota.
+    pub quota_bytes: u64,
+    /// Bytes left of the reserve.
+    pub reserve_left_bytes: u64,
+    /// The quota or the disk is full.
+    pub full: bool,
+}
+
+/// State of a source.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct SourceStatus {
+    /// Its name.
+    pub name: String,
+    /// Protocol.
+    pub device: String,
+    /// The device's id.
+    pub device_id: String,
+    /// `connected`, `disconnected` or `silent`.
+    pub state: String,
+    /// The port or address that it is connected to.
+    pub peer: Option<String>,
+    /// Seconds since the last byte; absent if none came.
+    pub last_byte_age_s: Option<f64>,
+    /// When the last byte came, RFC 3339.
+    pub last_byte_at: Option<String>,
+    /// Bytes received.
+    pub bytes: u64,
+    /// Times that the line came up.
+    pub connects: u64,
+    /// Parity, framing and overrun errors of the line.
+    pub line_errors: u64,
+    /// Verified frames.
+    pub frames: u64,
+    /// Events appended.
+    pub events: u64,
+    /// Events that came again and were dropped.
+    pub known: u64,
+    /// Rejected frames by kind.
+    pub bad: std::collections::BTreeMap<String, u64>,
+    /// Events not taken because the disk is full; the device keeps them.
+    pub refused: u64,
+    /// Events lost because even the reserve was full.
+    pub lost: u64,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+}
+
+/// State of an uplink.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct UplinkStatus {
+    /// Its name.
+    pub name: String,
+    /// The receiver that it is pinned to.
+    pub receiver_id: Option<String>,
+    /// Its lanes, results first.
+    pub lanes: Vec<UplinkLaneStatus>,
+}
+
+/// State of one lane of an uplink.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct UplinkLaneStatus {
+    /// `results` or `telemetry`.
+    pub lane: String,
+    /// In words.
+    pub state: String,
+    /// Whether records flow.
+    pub delivering: bool,
+    /// The endpoint in use or tried next.
+    pub endpoint: String,
+    /// Last sequence that the receiver acknowledged.
+    pub acknowledged: u64,
+    /// Durable here and not acknowledged.
+    pub backlog: u64,
+    /// Receive time of the oldest of them, RFC 3339.
+    pub oldest_waiting_at: Option<String>,
+    /// Sent and not acknowledged.
+    pub in_flight: u64,
+    /// Seconds since the last acknowledgement.
+    pub last_acknowledgement_age_s: Option<f64>,
+    /// What went wrong last, and how to mend it.
+    pub last_error: Option<String>,
+}
+
+/// What the headline is made from.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Facts {
+    /// Now, UTC ns, if a date is known.
+    pub now_utc_ns: Option<i64>,
+    /// Results that are durable and not acknowledged.
+    pub waiting: u64,
+    /// Results taken in and not yet durable.
+    pub staged: u64,
+    /// Receive time of the oldest waiting result, UTC ns.
+    pub oldest_waiting_utc_ns: Option<i64>,
+    /// Why they wait.
+    pub link: String,
+    /// Why nothing can be made durable.
+    pub halted: Option<String>,
+    /// Sources of results that are not heard: name, and since when in UTC ns.
+    pub dark: Vec<(String, Option<i64>)>,
+    /// No uplink is configured.
+    pub no_uplink: bool,
+}
+
+impl Facts {
+    /// The first line, and whether it says that all is well.
+    pub fn headline(&self, zone: &TimeZone) -> (String, bool) {
+        let now = clock_face(zone, self.now_utc_ns);
+        if let Some(why) = &self.halted {
+            return (format!("RESULTS CANNOT BE MADE SAFE SINCE THE DISK FAILED: {why}"), false);
+        }
+        if self.no_uplink {
+            return (format!("{} RESULTS ARE STORED HERE; NO UPLINK IS CONFIGURED", self.waiting), false);
+        }
+        let waiting = self.waiting + self.staged;
+        if waiting > 0 {
+            let count = if waiting == 1 { "1 RESULT".to_owned() } else { format!("{waiting} RESULTS") };
+            let since = match self.oldest_waiting_utc_ns {
+                Some(utc_ns) => format!(" SINCE {}", clock_face(zone, Some(utc_ns))),
+                None => String::new(),
+            };
+            let verb = if waiting == 1 { "WAITS" } else { "WAIT" };
+            return (format!("{count} {verb} HERE{since}: {}", self.link), false);
+        }
+        let mut line = match self.now_utc_ns {
+            Some(_) => format!("ALL RESULTS UP TO {now} ARE AT THE CENTRE"),
+            None => "ALL RESULTS UP TO NOW ARE AT THE CENTRE (THE TIME OF DAY IS NOT KNOWN)".to_owned(),
+        };
+        for (index, (name, since)) in self.dark.iter().enumerate() {
+            let join = if index == 0 { " — BUT " } else { ", " };
+            let since = since.map_or_else(String::new, |utc_ns| format!(" SINCE {}", clock_face(zone, Some(utc_ns))));
+            let _ = write!(line, "{join}{name} IS NOT HEARD{since}");
+        }
+        (line, self.dark.is_empty())
+    }
+}
+
+/// Local time of day of an instant, `hh:mm:ss`; `--:--:--` if there is none.
+pub fn clock_face(zone: &TimeZone, utc_ns: Option<i64>) -> String {
+    let timestamp = utc_ns.and_then(|ns| Timestamp::from_nanosecond(i128::from(ns)).ok());
+    timestamp.map_or_else(|| "--:--:--".to_owned(), |it| zone.to_datetime(it).strftime("%H:%M:%S").to_string())
+}
+
+/// An instant in RFC 3339; empty if there is none.
+pub fn rfc3339(utc_ns: Option<i64>) -> String {
+    let timestamp = utc_ns.and_then(|ns| Timestamp::from_nanosecond(i128::from(ns)).ok());
+    timestamp.map_or_else(String::new, |it| it.to_string())
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.headline)?;
+        let running = if self.running { format!("version {}", self.version) } else { "NOT RUNNING".to_owned() };
+        writeln!(f, "\ngateway   {} at {}, {running}", self.gateway_id, self.venue_id)?;
+        if self.running {
+            let bound =
+                self.clock.maximum_error_s.map_or_else(|| "no bound".to_owned(), |s| format!("within {s:.3} s"));
+            let date = if self.clock.date_known { "" } else { ", DATE NOT KNOWN" };
+            writeln!(f, "clock     {}, {bound}{date}", self.clock.state)?;
+        }
+        for lane in &self.journal.lanes {
+            let full = if lane.full { ", FULL" } else { "" };
+            writeln!(
+                f,
+                "journal   {:<9}  {} to {} on disk, {} of {}{full}",
+                lane.lane,
+                lane.first_retained,
+                lane.last_durable,
+                bytes(lane.used_bytes),
+                bytes(lane.quota_bytes)
+            )?;
+        }
+        self.sources.iter().try_for_each(|source| source.line(f))?;
+        self.uplinks.iter().try_for_each(|uplink| uplink.lines(f))
+    }
+}
+
+impl SourceStatus {
+    fn line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let age = self.last_byte_age_s.map_or_else(|| "never heard".to_owned(), |age| format!("heard {age:.1} s ago"));
+        let bad: u64 = self.bad.values().sum();
+        write!(f, "source    {:<16} {:<12} {}, {age}, {} events", self.name, self.device, self.state, self.events)?;
+        if self.known > 0 {
+            write!(f, ", {} came again", self.known)?;
+        }
+        if bad > 0 {
+            write!(f, ", {bad} broken frames")?;
+        }
+        if self.line_errors > 0 {
+            write!(f, ", {} line errors", self.line_errors)?;
+        }
+        if self.lost > 0 {
+            write!(f, ", {} LOST", self.lost)?;
+        }
+        writeln!(f)?;
+        match &self.last_error {
+            Some(error) if self.state != "connected" => writeln!(f, "          {error}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl UplinkStatus {
+    fn lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for lane in &self.lanes {
+            writeln!(
+                f,
+                "uplink    {:<16} {:<9} {}, acknowledged {}, {} waiting ({})",
+                self.name, lane.lane, lane.state, lane.acknowledged, lane.backlog, lane.endpoint
+            )?;
+            if let Some(error) = lane.last_error.as_ref().filter(|_| !lane.delivering) {
+                writeln!(f, "          {error}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn bytes(count: u64) -> String {
+    const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    let unit = UNITS.into_iter().find(|(_, size)| count >= *size);
+    #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
+    unit.map_or_else(|| format!("{count} B"), |(name, size)| format!("{:.1} {name}", count as f64 / size as f64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_795_859_137_000_000_000; // 2026-11-28T09:45:37Z
+
+    #[track_caller]
+    fn check(facts: &Facts, expected: &str, well: bool) {
+        let zone = TimeZone::get("Europe/Paris").expect("bundled");
+        assert_eq!(facts.headline(&zone), (expected.to_owned(), well));
+    }
+
+    /// The line that a results manager reads at 3 in the morning.
+    #[test]
+    fn the_headline_says_what_the_venue_must_know() {
+        let well = Facts { now_utc_ns: Some(NOW), ..Facts::default() };
+        check(&well, "ALL RESULTS UP TO 10:45:37 ARE AT THE CENTRE", true);
+
+        let cut = Facts {
+            waiting: 12,
+            oldest_waiting_utc_ns: Some(NOW - 60_000_000_000),
+            link: "no connection to the centre".to_owned(),
+            ..well.clone()
+        };
+        check(&cut, "12 RESULTS WAIT HERE SINCE 10:44:37: no connection to the centre", false);
+
+        let dark = Facts { dark: vec![("finish-timer-a".to_owned(), Some(NOW - 5_000_000_000))], ..well.clone() };
+        check(
+            &dark,
+            "ALL RESULTS UP TO 10:45:37 ARE AT THE CENTRE — BUT finish-timer-a IS NOT HEARD SINCE 10:45:32",
+            false,
+        );
+
+        let halted = Facts { halted: Some("fdatasync: Input/output error".to_owned()), ..cut };
+        check(&halted, "RESULTS CANNOT BE MADE SAFE SINCE THE DISK FAILED: fdatasync: Input/output error", false);
+    }
+}

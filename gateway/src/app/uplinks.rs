@@ -1,0 +1,275 @@
+//! The uplinks of a configuration, on a thread of their own.
+
+use std::{
+    io,
+    num::NonZeroUsize,
+    sync::{Arc, PoisonError},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use tokio::{sync::watch, task::JoinSet};
+use venue_delivery::{
+    Mark, Sender,
+    sender::{LinkState, SenderConfig, Status, Tuning},
+};
+use venue_journal::{Journal, Storage, Watermarks};
+use venue_schema::{Sequence, v1::Lane};
+
+use super::{
+    host::{JournalLane, SharedLink},
+    random_epoch, spawn,
+    status::{UplinkLaneStatus, UplinkStatus},
+};
+use crate::{
+    clock::SystemClock,
+    config::{Config, UplinkConfig},
+    uplink::{self, LaneSignals, LaneUplink},
+};
+
+/// Delay before an uplink that could not be set up is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// All uplinks, as status reads them.
+pub(super) struct Uplinks {
+    links: Vec<Link>,
+}
+
+struct Link {
+    config: UplinkConfig,
+    results: SharedLink,
+    telemetry: SharedLink,
+}
+
+impl Link {
+    fn lane(&self, lane: Lane) -> &SharedLink {
+        match lane {
+            Lane::Telemetry => &self.telemetry,
+            Lane::Results | Lane::Unspecified => &self.results,
+        }
+    }
+
+    fn snapshot(&self, lane: Lane) -> Option<Status> {
+        self.lane(lane).lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Uplinks {
+    /// The uplinks of a configuration, not running yet.
+    pub(super) fn new(config: &Config) -> Self {
+        let link = |config: &UplinkConfig| Link {
+            config: config.clone(),
+            results: SharedLink::default(),
+            telemetry: SharedLink::default(),
+        };
+        Self { links: config.uplinks.iter().map(link).collect() }
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    /// Whether every uplink has acknowledged what `durable` says of each lane.
+    pub(super) fn delivered(&self, durable: impl Fn(Lane) -> Sequence) -> bool {
+        let lane_is =
+            |link: &Link, lane| link.snapshot(lane).is_some_and(|status| status.acknowledged >= durable(lane));
+        self.links.iter().all(|link| Lane::ALL.into_iter().all(|lane| lane_is(link, lane)))
+    }
+
+    /// The results lane's state that is furthest behind, among required uplinks if
+    /// there are any: how many wait, and why.
+    pub(super) fn results_behind(&self) -> Option<(u64, Sequence, String)> {
+        let behind = |link: &Link| {
+            let status = link.snapshot(Lane::Results)?;
+            Some((status.backlog(), status.acknowledged, describe(&status)))
+        };
+        self.links.iter().filter_map(behind).max_by_key(|(waiting, ..)| *waiting)
+    }
+
+    /// State of every uplink at `now`; `oldest` gives the receive time of a record.
+    pub(super) fn status(&self, now: Duration, oldest: impl Fn(Lane, Sequence) -> Option<String>) -> Vec<UplinkStatus> {
+        let lane_status = |link: &Link, lane: Lane| {
+            let status = link.snapshot(lane)?;
+            let waiting_at = (status.backlog() > 0).then(|| oldest(lane, status.acknowledged.next())).flatten();
+            Some(UplinkLaneStatus {
+                lane: lane.name().to_owned(),
+                state: status.state.to_string(),
+                delivering: status.state == LinkState::Delivering,
+                endpoint: link.config.endpoints.get(status.endpoint).map(ToString::to_string).unwrap_or_default(),
+                acknowledged: status.acknowledged.0,
+                backlog: status.backlog(),
+                oldest_waiting_at: waiting_at,
+                in_flight: status.in_flight,
+                last_acknowledgement_age_s: status.last_acknowledgement.map(|at| now.saturating_sub(at).as_secs_f64()),
+                last_error: status.last_error.map(|error| error.message),
+            })
+        };
+        let uplink = |link: &Link| UplinkStatus {
+            name: link.config.name.clone(),
+            receiver_id: link.snapshot(Lane::Results).and_then(|status| status.receiver_id),
+            lanes: Lane::ALL.into_iter().filter_map(|lane| lane_status(link, lane)).collect(),
+        };
+        self.links.iter().map(uplink).collect()
+    }
+}
+
+fn describe(status: &Status) -> String {
+    match (&status.state, &status.last_error) {
+        (LinkState::Delivering, _) => "delivering".to_owned(),
+        (state, Some(error)) => format!("{state}: {}", error.message),
+        (state, None) => state.to_string(),
+    }
+}
+
+/// Starts the thread that delivers.
+///
+/// # Errors
+/// If the system gives none.
+pub(super) fn start<S: Storage>(
+    uplinks: Arc<Uplinks>,
+    journal: Journal<S>,
+    clock: Arc<SystemClock>,
+    durable: watch::Receiver<Watermarks>,
+    stop: watch::Receiver<bool>,
+) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    spawn("uplink", move || runtime.block_on(deliver(&uplinks, &journal, &clock, &durable, stop)))
+}
+
+/// Delivers under one journal epoch after another until told to stop.
+async fn deliver<S: Storage>(
+    uplinks: &Uplinks,
+    journal: &Journal<S>,
+    clock: &Arc<SystemClock>,
+    durable: &watch::Receiver<Watermarks>,
+    mut stop: watch::Receiver<bool>,
+) {
+    while !*stop.borrow() {
+        let (epoch_ended, mut ended) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let lanes = Lanes::follow(durable.clone(), &mut tasks);
+        let mut failed = false;
+        for link in &uplinks.links {
+            let started = lanes.deliver(link, journal, clock, &stop, &epoch_ended, &mut tasks);
+            if let Err(error) = started {
+                tracing::error!(uplink = link.config.name, %error, "the uplink's cursor cannot be used");
+                failed = true;
+            }
+        }
+        tokio::select! {
+            _ = ended.changed() => {}
+            _ = stop.changed() => {}
+            () = tokio::time::sleep(RETRY), if failed => {}
+        }
+        tasks.shutdown().await;
+        if *ended.borrow() && !*stop.borrow() {
+            begin_epoch(journal, clock).await;
+        }
+    }
+}
+
+/// Begins a new journal epoch; what no receiver acknowledged is sent under it.
+async fn begin_epoch<S: Storage>(journal: &Journal<S>, clock: &SystemClock) {
+    let begun = random_epoch()
+        .map_err(|error| error.to_string())
+        .and_then(|epoch| journal.new_epoch(epoch, clock.monotonic()).map_err(|error| error.to_string()));
+    match begun {
+        Ok(_) => tracing::warn!(epoch = %journal.epoch(), "a new journal epoch has begun"),
+        Err(error) => {
+            tracing::error!(error, "a new journal epoch could not be begun; tried again");
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+/// What the lanes of all uplinks listen to.
+struct Lanes {
+    results: watch::Receiver<Sequence>,
+    telemetry: watch::Receiver<Sequence>,
+}
+
+impl Lanes {
+    /// Splits the watermarks, so that a lane wakes only for its own.
+    fn follow(mut durable: watch::Receiver<Watermarks>, tasks: &mut JoinSet<()>) -> Self {
+        let marks = *durable.borrow_and_update();
+        let (results, results_seen) = watch::channel(marks.results);
+        let (telemetry, telemetry_seen) = watch::channel(marks.telemetry);
+        tasks.spawn(async move {
+            while durable.changed().await.is_ok() {
+                let marks = *durable.borrow_and_update();
+                let moved = |lane: &watch::Sender<Sequence>, mark| {
+                    lane.send_if_modified(|known| std::mem::replace(known, mark) != mark);
+                };
+                moved(&results, marks.results);
+                moved(&telemetry, marks.telemetry);
+            }
+        });
+        Self { results: results_seen, telemetry: telemetry_seen }
+    }
+
+    /// Starts both lanes of an uplink.
+    fn deliver<S: Storage>(
+        &self,
+        link: &Link,
+        journal: &Journal<S>,
+        clock: &Arc<SystemClock>,
+        stop: &watch::Receiver<bool>,
+        epoch_ended: &watch::Sender<bool>,
+        tasks: &mut JoinSet<()>,
+    ) -> Result<(), venue_journal::CursorError> {
+        let (waiting, results_backlog) = watch::channel(false);
+        let mut waiting = Some(waiting);
+        for lane in Lane::ALL {
+            let cursor =
+                journal.cursor(&link.config.name, link.config.receiver_id.as_deref(), lane, link.config.required)?;
+            let (sequence, digest) = cursor.mark();
+            let (durable, results_backlog) = match lane {
+                Lane::Telemetry => (self.telemetry.clone(), Some(results_backlog.clone())),
+                Lane::Results | Lane::Unspecified => (self.results.clone(), None),
+            };
+            let config = sender_config(link, journal, lane, cursor.receiver_id());
+            let sender = Sender::new(config, Mark { sequence, digest }, *durable.borrow(), clock.monotonic());
+            let host = JournalLane::new(
+                journal.clone(),
+                cursor,
+                Arc::clone(clock),
+                Arc::clone(link.lane(lane)),
+                if lane == Lane::Results { waiting.take() } else { None },
+                epoch_ended.clone(),
+            );
+            let target = LaneUplink { endpoints: link.config.endpoints.clone(), tls: link.config.tls.clone() };
+            let signals = LaneSignals { durable, results_backlog, stop: stop.clone() };
+            tasks.spawn(uplink::run(target, sender, host, signals));
+        }
+        Ok(())
+    }
+}
+
+fn sender_config<S: Storage>(
+    link: &Link,
+    journal: &Journal<S>,
+    lane: Lane,
+    receiver_id: Option<String>,
+) -> SenderConfig {
+    let gateway_id = journal.gateway_id();
+    SenderConfig {
+        journal_epoch: journal.epoch(),
+        lane,
+        predecessors: journal.predecessor_epochs(),
+        software_version: env!("CARGO_PKG_VERSION").to_owned(),
+        receiver_id,
+        endpoints: NonZeroUsize::new(link.config.endpoints.len()).unwrap_or(NonZeroUsize::MIN),
+        seed: seed(gateway_id.as_str(), &link.config.name, lane),
+        gateway_id,
+        tuning: Tuning::default(),
+    }
+}
+
+/// A seed of the back-off's jitter that two gateways, and two lanes, do not share.
+fn seed(gateway_id: &str, uplink: &str, lane: Lane) -> u64 {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    (gateway_id, uplink, lane as i32).hash(&mut hasher);
+    hasher.finish()
+}

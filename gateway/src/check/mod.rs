@@ -1,0 +1,29 @@
+//! Looks at everything that a configuration names: ports, folders, disk and
+//! certificates. Reads only; opens no port that a running gateway may hold.
+//!
+//! A finding has its line in the site's file, so that it reads like the mistakes
+//! that [`Config::load`] tells.
+
+mod certificates;
+mod disk;
+mod lines;
+
+use jiff::Timestamp;
+
+use crate::config::{Config, Finding, sort};
+
+/// Tells what would keep a configuration from working on this machine at `now`,
+/// together with the warnings of the configuration itself, in the order of the
+/// file. Nothing is wrong if none of them [is an error](Finding::is_error).
+pub fn check(config: &Config, now: Timestamp) -> Vec<Finding> {
+    let mut findings = config.warnings.clone();
+    disk::check(config, &mut findings);
+    lines::check(config, &mut findings);
+    for (index, uplink) in config.uplinks.iter().enumerate() {
+        if let Some(tls) = &uplink.tls {
+            certificates::Check { config, path: format!("uplink[{index}].tls"), now, findings: &mut findings }.run(tls);
+        }
+    }
+    sort(&mut findings);
+    findings
+}

@@ -1,0 +1,291 @@
+//! The command line of `venue-gateway`, and its exit codes.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    command,
+    config::{self, Config},
+};
+
+/// Where the configuration stands if nobody says otherwise.
+pub const DEFAULT_CONFIG: &str = "/etc/venue-gateway/config.toml";
+
+/// How a command ends. The numbers are stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It did what it was asked.
+    Success = 0,
+    /// It ran and found something wrong (`check`, `journal verify`), or failed.
+    Failure = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// No gateway runs; the answer comes from the journal alone (`status`, `tail`).
+    NotRunning = 3,
+    /// The configuration is wrong.
+    Config = 4,
+    /// Another process holds the data directory.
+    Locked = 5,
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// The edge gateway that sports venues trust with their results.
+#[derive(Debug, Parser)]
+#[command(
+    name = "venue-gateway",
+    version,
+    about,
+    after_help = "Exit codes: 0 done · 1 something is wrong or failed · 2 wrong command line · 3 no gateway runs, answered \
+                  from the journal · 4 wrong configuration · 5 another process holds the data directory"
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway. SIGTERM drains and exits 0
+    Run(ConfigFile),
+    /// Validate everything and say what is wrong, where, and how to mend it
+    Check {
+        /// The configuration.
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Print the findings as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say whether all results are at the centre, then the detail
+    Status {
+        /// The configuration.
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Print the state as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show events as they become durable, a line each
+    Tail(Tail),
+    /// Show the table of devices
+    Devices {
+        /// Print the table as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List serial ports by stable name
+    Ports {
+        /// Print the list as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Decode a capture: one JSON event a line, a summary on standard error
+    Decode(Decode),
+    /// Look into a journal, offline or beside a running gateway
+    #[command(subcommand)]
+    Journal(Journal),
+}
+
+/// Names the configuration.
+#[derive(Debug, Clone, Args)]
+pub struct ConfigFile {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub config: PathBuf,
+}
+
+/// `tail`.
+#[derive(Debug, Clone, Args)]
+pub struct Tail {
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Print events as JSON, one a line
+    #[arg(long)]
+    pub json: bool,
+    /// Only this lane (results or telemetry)
+    #[arg(long, value_name = "LANE")]
+    pub lane: Option<String>,
+    /// Only this device
+    #[arg(long, value_name = "ID")]
+    pub device: Option<String>,
+    /// Only this kind of content, for example impulse or gap
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<String>,
+    /// Begin with the last N events of each lane
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub last: u64,
+    /// Print what is there and end
+    #[arg(long)]
+    pub no_follow: bool,
+}
+
+/// `decode`.
+#[derive(Debug, Clone, Args)]
+pub struct Decode {
+    /// The protocol, as `devices` lists it
+    #[arg(long, value_name = "NAME")]
+    pub device: String,
+    /// The capture; standard input if none is given
+    pub file: Option<PathBuf>,
+    /// Feed N bytes at a time
+    #[arg(long, value_name = "N")]
+    pub chunk: Option<usize>,
+    /// The input holds one frame in hex a line
+    #[arg(long)]
+    pub hex: bool,
+    /// When it was received (RFC 3339): gives times of day their date
+    #[arg(long, value_name = "TIME")]
+    pub received: Option<String>,
+    /// Time zone of the device's local times
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub timezone: String,
+}
+
+/// `journal …`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Journal {
+    /// Show lanes, segments and cursors
+    Inspect(JournalDir),
+    /// Read every record and check it
+    Verify(JournalDir),
+    /// Write events as JSON, one a line
+    Export {
+        /// Which part.
+        #[command(flatten)]
+        range: Range,
+    },
+    /// Deliver a range to a receiver, beside the running uplinks
+    Replay {
+        /// Which part.
+        #[command(flatten)]
+        range: Range,
+        /// The receiver, for example http://127.0.0.1:4317
+        #[arg(long, value_name = "URI")]
+        receiver: String,
+        /// Certificates of the receiver's authority
+        #[arg(long, value_name = "FILE")]
+        ca: Option<PathBuf>,
+        /// The client certificate
+        #[arg(long, value_name = "FILE", requires = "key")]
+        cert: Option<PathBuf>,
+        /// Its key
+        #[arg(long, value_name = "FILE", requires = "cert")]
+        key: Option<PathBuf>,
+    },
+    /// Begin a new journal epoch: for a restored disk or a copied data directory
+    NewEpoch {
+        /// The data directory
+        dir: PathBuf,
+        /// The configuration, for the gateway's id and quotas
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+}
+
+/// A data directory.
+#[derive(Debug, Clone, Args)]
+pub struct JournalDir {
+    /// The data directory
+    pub dir: PathBuf,
+    /// Print as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A part of a journal.
+#[derive(Debug, Clone, Args)]
+pub struct Range {
+    /// The data directory
+    pub dir: PathBuf,
+    /// The lane
+    #[arg(long, value_name = "LANE", default_value = "results")]
+    pub lane: String,
+    /// From this sequence, or this receive time in RFC 3339
+    #[arg(long, value_name = "SEQUENCE|TIME")]
+    pub from: Option<String>,
+    /// To this sequence, or this receive time in RFC 3339, included
+    #[arg(long, value_name = "SEQUENCE|TIME")]
+    pub to: Option<String>,
+}
+
+/// Parses the arguments (the program's name first), does what they say and
+/// returns how it ended.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are printed on standard output, mistakes on standard error.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Success };
+        }
+    };
+    install_crypto_provider();
+    match dispatch(cli.command) {
+        Ok(exit) => exit,
+        Err(error) => {
+            eprintln!("venue-gateway: {error:#}");
+            Exit::Failure
+        }
+    }
+}
+
+/// One crypto provider for the whole process, installed before anything uses TLS.
+fn install_crypto_provider() {
+    // It fails only if one is installed already, as in the bench that is both.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+fn dispatch(command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Run(file) => with_config(&file, |config| {
+            start_log(&config)?;
+            command::run::run(config)
+        }),
+        Command::Check { config, json } => Ok(command::check::run(&config.config, json)?),
+        Command::Status { config, json } => with_config(&config, |config| command::status::run(&config, json)),
+        Command::Tail(tail) => with_config(&tail.config.clone(), |config| command::tail::run(&config, &tail)),
+        Command::Devices { json } => print(&command::devices::table(json)?),
+        Command::Ports { json } => print(&command::ports::table(json)?),
+        Command::Decode(decode) => command::decode::main(&decode),
+        Command::Journal(journal) => command::journal::run(&journal),
+    }
+}
+
+fn print(text: &str) -> anyhow::Result<Exit> {
+    println!("{text}");
+    Ok(Exit::Success)
+}
+
+/// Loads the configuration, tells what is wrong with it, and goes on with it.
+fn with_config(file: &ConfigFile, then: impl FnOnce(Config) -> anyhow::Result<Exit>) -> anyhow::Result<Exit> {
+    match Config::load(&file.config, config::environment()) {
+        Ok(config) => then(config),
+        Err(errors) => {
+            eprintln!("{errors}");
+            Ok(Exit::Config)
+        }
+    }
+}
+
+/// The log goes to standard error; `RUST_LOG` overrides the configuration.
+fn start_log(config: &Config) -> anyhow::Result<()> {
+    use std::io::IsTerminal as _;
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .or_else(|_| tracing_subscriber::EnvFilter::try_new(&config.log.filter))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .try_init()
+        .map_err(|error| anyhow::anyhow!("failed to start the log: {error}"))
+}

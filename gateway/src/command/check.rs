@@ -1,0 +1,47 @@
+//! `check`: everything that is wrong, where, and how to mend it.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::{
+    check,
+    cli::Exit,
+    config::{self, Config, Finding},
+};
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    ok: bool,
+    findings: &'a [Finding],
+}
+
+/// Validates a configuration and all that it names, and prints the findings.
+///
+/// # Errors
+/// If they cannot be printed.
+pub fn run(path: &Path, json: bool) -> anyhow::Result<Exit> {
+    let (findings, exit) = match Config::load(path, config::environment()) {
+        Err(errors) => (errors.findings().to_vec(), Exit::Config),
+        Ok(config) => {
+            let findings = check::check(&config, now());
+            let exit = if findings.iter().any(Finding::is_error) { Exit::Failure } else { Exit::Success };
+            (findings, exit)
+        }
+    };
+    // `check` answers 1 for anything that is wrong, whichever part it is in.
+    let exit = if exit == Exit::Config { Exit::Failure } else { exit };
+    if json {
+        println!("{}", serde_json::to_string_pretty(&Report { ok: exit == Exit::Success, findings: &findings })?);
+    } else {
+        findings.iter().for_each(|finding| println!("{finding}\n"));
+        println!("{}", config::summary(&findings));
+    }
+    Ok(exit)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a certificate expires by the wall clock")]
+fn now() -> jiff::Timestamp {
+    jiff::Timestamp::try_from(std::time::SystemTime::now()).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+}

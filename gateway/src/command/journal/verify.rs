@@ -1,0 +1,59 @@
+//! `journal verify`: every record read and checked.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use serde_json::json;
+use venue_journal::{PerLane, ReadOnlyJournal, Storage, Verified, VerifyProgress};
+use venue_schema::v1::Lane;
+
+use crate::cli::Exit;
+
+/// Reads every record, with progress on a terminal; fails if any is damaged.
+pub(super) fn run<S: Storage>(journal: &ReadOnlyJournal<S>, json: bool) -> anyhow::Result<Exit> {
+    let terminal = std::io::stderr().is_terminal();
+    let verified = journal.verify(|progress| {
+        if terminal {
+            show(progress);
+        }
+    })?;
+    if terminal {
+        eprintln!();
+    }
+    let sound = Lane::ALL.into_iter().all(|lane| verified[lane].damaged.is_empty());
+    if json {
+        print_json(&verified, sound)?
+    } else {
+        print(&verified)
+    }
+    Ok(if sound { Exit::Success } else { Exit::Failure })
+}
+
+fn show(progress: VerifyProgress) {
+    eprint!("\r{:<9} {:>3} %, {} records", progress.lane.name(), progress.percent, progress.record_count);
+    // Progress that does not show is no reason to fail.
+    let _ = std::io::stderr().flush();
+}
+
+fn print_json(verified: &PerLane<Verified>, sound: bool) -> anyhow::Result<()> {
+    let lane = |lane: Lane| {
+        let of = &verified[lane];
+        json!({
+            "lane": lane.name(), "records": of.record_count, "event_bytes": of.event_bytes,
+            "damaged": of.damaged.iter().map(|(first, last)| json!([first.0, last.0])).collect::<Vec<_>>(),
+        })
+    };
+    println!("{}", serde_json::to_string_pretty(&json!({ "ok": sound, "lanes": Lane::ALL.map(lane) }))?);
+    Ok(())
+}
+
+fn print(verified: &PerLane<Verified>) {
+    for lane in Lane::ALL {
+        let of = &verified[lane];
+        println!("{:<9} {} sound records, {} bytes of events", lane.name(), of.record_count, of.event_bytes);
+        for (first, last) in &of.damaged {
+            println!(
+                "          {first} to {last} are DAMAGED; a running gateway sets them aside and declares the loss"
+            );
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The commands of `venue-gateway`, one file each.
+
+pub mod check;
+mod control_client;
+pub mod decode;
+pub mod devices;
+pub mod event_line;
+pub mod journal;
+mod offline;
+pub mod ports;
+pub mod run;
+pub mod status;
+pub mod tail;

@@ -1,0 +1,165 @@
+//! A journal read without its gateway: what `status`, `tail` and `journal` show.
+
+use std::{ops::ControlFlow, path::Path};
+
+use anyhow::Context as _;
+use venue_journal::{CursorSummary, Directory, OpenError, ReadOnlyJournal, StoredElement, Summary};
+use venue_schema::{
+    Message as _, Sequence,
+    v1::{self, Lane},
+};
+
+use crate::{
+    app::{
+        journal_path,
+        status::{Facts, JournalStatus, LaneStatus, Status, UplinkLaneStatus, UplinkStatus, rfc3339},
+    },
+    config::Config,
+};
+
+/// Opens the journal of a data directory, or the journal's own directory, for
+/// reading. Takes no lock.
+///
+/// # Errors
+/// If there is none, or it cannot be read.
+pub(super) fn open(dir: &Path) -> anyhow::Result<ReadOnlyJournal<Directory>> {
+    let inner = journal_path(dir);
+    let path = if inner.is_dir() { inner } else { dir.to_owned() };
+    let directory = Directory::existing(&path).with_context(|| format!("failed to open {}", path.display()))?;
+    match ReadOnlyJournal::open(directory) {
+        Ok(journal) => Ok(journal),
+        Err(error @ OpenError::NoJournal) => Err(error)
+            .with_context(|| format!("{} holds no journal: name the gateway's data directory", path.display())),
+        Err(error) => Err(error).with_context(|| format!("failed to read the journal in {}", path.display())),
+    }
+}
+
+/// The state that the journal alone tells.
+///
+/// # Errors
+/// If there is no journal, or it cannot be read.
+pub(super) fn status(config: &Config) -> anyhow::Result<Status> {
+    let journal = open(&config.gateway.data_dir)?;
+    let summary = journal.summary();
+    let uplinks: Vec<UplinkStatus> = names(summary).iter().map(|name| uplink(&journal, name)).collect();
+    let behind = summary.cursors.iter().filter(|cursor| cursor.lane == Lane::Results && is_current(summary, cursor));
+    let behind = behind.min_by_key(|cursor| cursor.mark);
+    let last = summary.lanes.results.last;
+    let waiting = last.0 - behind.map_or(0, |cursor| cursor.mark.0);
+    let facts = Facts {
+        now_utc_ns: received_at(&journal, Lane::Results, last),
+        waiting,
+        oldest_waiting_utc_ns: behind.and_then(|cursor| received_at(&journal, Lane::Results, cursor.mark.next())),
+        link: "the gateway is not running".to_owned(),
+        no_uplink: behind.is_none(),
+        ..Facts::default()
+    };
+    let (headline, _) = facts.headline(&config.gateway.timezone);
+    Ok(Status {
+        headline: format!("THE GATEWAY IS NOT RUNNING — {headline}"),
+        all_results_delivered: false,
+        running: false,
+        gateway_id: summary.gateway_id.clone(),
+        venue_id: config.gateway.venue.clone(),
+        version: String::new(),
+        taken_at: String::new(),
+        clock: Default::default(),
+        journal: JournalStatus {
+            epoch: summary.epoch.to_string(),
+            lanes: Lane::ALL.into_iter().map(|lane| lane_status(config, summary, lane)).collect(),
+            halted: None,
+        },
+        sources: Vec::new(),
+        uplinks,
+    })
+}
+
+/// The last events of each lane.
+///
+/// # Errors
+/// If there is no journal, or it cannot be read.
+pub(super) fn tail(config: &Config, only: Option<&str>, last: u64) -> anyhow::Result<Vec<v1::Event>> {
+    let journal = open(&config.gateway.data_dir)?;
+    let mut events = Vec::new();
+    for lane in Lane::ALL.into_iter().filter(|lane| only.is_none_or(|name| name == lane.name())) {
+        let end = journal.summary().lanes[lane].last;
+        journal.visit(lane, Sequence(end.0.saturating_sub(last) + 1), end, |element| {
+            if let Some(event) = event_bytes(&element).and_then(|bytes| v1::Event::decode(bytes).ok()) {
+                events.push(event);
+            }
+            ControlFlow::Continue(())
+        })?;
+    }
+    Ok(events)
+}
+
+/// The bytes of an element's event: the record's own, or the one that stands for a
+/// skipped range; none for damage.
+pub(super) fn event_bytes(element: &StoredElement) -> Option<&[u8]> {
+    match element {
+        StoredElement::Record { event, .. } => Some(event),
+        StoredElement::Skipped { gap_event, .. } => Some(gap_event),
+        StoredElement::Damaged { .. } => None,
+    }
+}
+
+fn names(summary: &Summary) -> Vec<String> {
+    let mut names: Vec<String> = summary.cursors.iter().map(|cursor| cursor.name.clone()).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn is_current(summary: &Summary, cursor: &CursorSummary) -> bool {
+    cursor.epoch == summary.epoch
+}
+
+fn uplink(journal: &ReadOnlyJournal<Directory>, name: &str) -> UplinkStatus {
+    let summary = journal.summary();
+    let cursors = summary.cursors.iter().filter(|cursor| cursor.name == name && is_current(summary, cursor));
+    let lane = |cursor: &CursorSummary| {
+        let backlog = summary.lanes[cursor.lane].last.0.saturating_sub(cursor.mark.0);
+        let oldest = (backlog > 0).then(|| received_at(journal, cursor.lane, cursor.mark.next())).flatten();
+        UplinkLaneStatus {
+            lane: cursor.lane.name().to_owned(),
+            state: "not running".to_owned(),
+            acknowledged: cursor.mark.0,
+            backlog,
+            oldest_waiting_at: oldest.map(|utc_ns| rfc3339(Some(utc_ns))),
+            ..UplinkLaneStatus::default()
+        }
+    };
+    let receiver = summary.cursors.iter().find(|cursor| cursor.name == name);
+    UplinkStatus {
+        name: name.to_owned(),
+        receiver_id: receiver.and_then(|cursor| cursor.receiver_id.clone()),
+        lanes: cursors.map(lane).collect(),
+    }
+}
+
+fn lane_status(config: &Config, summary: &Summary, lane: Lane) -> LaneStatus {
+    let of = &summary.lanes[lane];
+    let quota = match lane {
+        Lane::Telemetry => config.journal.telemetry.quota,
+        Lane::Results | Lane::Unspecified => config.journal.results.quota,
+    };
+    LaneStatus {
+        lane: lane.name().to_owned(),
+        first_retained: of.first.0,
+        last_durable: of.last.0,
+        used_bytes: of.segments.iter().map(|segment| segment.bytes).sum(),
+        quota_bytes: quota.as_bytes(),
+        ..LaneStatus::default()
+    }
+}
+
+fn received_at(journal: &ReadOnlyJournal<Directory>, lane: Lane, sequence: Sequence) -> Option<i64> {
+    let mut received = None;
+    let visited = journal.visit(lane, sequence, sequence, |element| {
+        if let StoredElement::Record { receive_utc_ns, .. } = element {
+            received = receive_utc_ns;
+        }
+        ControlFlow::Break(())
+    });
+    visited.ok().and(received)
+}

@@ -1,0 +1,129 @@
+//! From a reading to an event: identity, time, content, the fields of its source.
+
+use std::collections::BTreeMap;
+
+use jiff::tz::TimeZone;
+use venue_devices::{DeviceType, Identity, Reading, Role};
+use venue_schema::v1::{self, Lane, event};
+
+use super::{
+    content,
+    identity::{DeviceKey, IdentityResolver, KnownKeys},
+    time::{self, Arrival, Dating},
+};
+use crate::clock::BootId;
+
+/// What a source's pipeline is told once.
+#[derive(Debug, Clone)]
+pub struct SourceSettings {
+    /// The venue's id.
+    pub venue_id: String,
+    /// The source's name in the configuration.
+    pub name: String,
+    /// The device's row.
+    pub device: &'static DeviceType,
+    /// The device's id.
+    pub device_id: String,
+    /// How the sender authenticates.
+    pub principal: String,
+    /// May it send to the device?
+    pub role: Role,
+    /// The lane of all its events; none: by content.
+    pub lane: Option<Lane>,
+    /// Labels of all its events.
+    pub labels: BTreeMap<String, String>,
+    /// The time zone that the device's local times are in.
+    pub zone: TimeZone,
+}
+
+/// Makes the events of one source.
+#[derive(Debug)]
+pub struct EventBuilder {
+    /// What the source was told.
+    pub settings: SourceSettings,
+    identities: IdentityResolver,
+}
+
+impl EventBuilder {
+    /// For a source, in a boot.
+    pub fn new(settings: SourceSettings, boot_id: BootId) -> Self {
+        Self { identities: IdentityResolver::new(settings.zone.clone(), boot_id), settings }
+    }
+
+    /// The device begins to repeat its memory.
+    pub fn replay_started(&mut self) {
+        self.identities.replay_started();
+    }
+
+    /// The replay is over.
+    pub fn replay_ended(&mut self) {
+        self.identities.replay_ended();
+    }
+
+    /// The lane and the event of a reading. `known` tells what was heard of its
+    /// device before.
+    pub fn event(&mut self, reading: &Reading<'_>, arrival: &Arrival, known: &impl KnownKeys) -> (Lane, v1::Event) {
+        let replaying = self.identities.replaying();
+        let resolved = match &reading.identity {
+            Identity::Content { key, day, stands_for, .. } => {
+                let device = DeviceKey { key, stands_for: stands_for.as_deref(), day: *day };
+                Some(self.identities.resolve(&device, &arrival.received, known))
+            }
+            Identity::Sequence { .. } | Identity::None => None,
+        };
+        let dating = match replaying {
+            true => Dating::Replay(resolved.as_ref().and_then(|it| it.dated)),
+            false => Dating::Live,
+        };
+        let target = resolved.as_ref().and_then(|it| it.target.as_ref()).map_or(("", 0), |(key, k)| (key.as_str(), *k));
+        let content = content::content(&reading.content, target, replaying);
+        let identity = match (&reading.identity, resolved) {
+            (Identity::Sequence { number, .. }, _) => Some(event::Identity::DeviceSequence(*number)),
+            (_, Some(it)) => {
+                Some(event::Identity::ContentKey(v1::ContentKey { key: it.key, occurrence: it.occurrence }))
+            }
+            (_, None) => None,
+        };
+        let event = v1::Event {
+            device_epoch: epoch(&reading.identity),
+            identity,
+            time: Some(time::event_time(&reading.time, dating, arrival, &self.settings.zone)),
+            evidence: reading.evidence.to_vec().into(),
+            content: Some(content),
+            ..self.frame(self.device_id(reading))
+        };
+        (self.settings.lane.unwrap_or_else(|| content::lane(&reading.content)), event)
+    }
+
+    /// The id of the device, or of the one within it, that a reading is of.
+    pub fn device_id(&self, reading: &Reading<'_>) -> String {
+        if reading.sub_device.is_empty() {
+            self.settings.device_id.clone()
+        } else {
+            format!("{}/{}", self.settings.device_id, reading.sub_device)
+        }
+    }
+
+    /// The fields that all events of the source share.
+    pub fn frame(&self, device_id: String) -> v1::Event {
+        v1::Event {
+            venue_id: self.settings.venue_id.clone(),
+            device_id,
+            principal: self.settings.principal.clone(),
+            labels: self.settings.labels.clone(),
+            decoded_by: Some(v1::DecodedBy {
+                protocol: self.settings.device.name.to_owned(),
+                version: self.settings.device.decoder_version,
+            }),
+            ..v1::Event::default()
+        }
+    }
+}
+
+/// The epoch that the device gives with an identity.
+pub(super) fn epoch(identity: &Identity) -> u64 {
+    match identity {
+        Identity::Sequence { epoch, .. } | Identity::Content { epoch, .. } => *epoch,
+        Identity::None => 0,
+    }
+}

@@ -1,0 +1,359 @@
+//! One source's way from items to durable events.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use venue_devices::{DecodeError, ErrorKind, Item, Reading, Role};
+use venue_journal::{Append, AppendError, Appended, IdentityRef, Journal, SourceId, StageGuard, Storage, Watermarks};
+use venue_schema::{
+    Message as _, Sequence,
+    v1::{self, Lane, event},
+};
+
+use super::{
+    builder::{EventBuilder, SourceSettings, epoch},
+    gap::DarkTimes,
+    identity::KnownKeys,
+    noise::{NoiseGate, RawRecord},
+    time::{Arrival, nanoseconds},
+};
+use crate::clock::Received;
+pub use crate::source::LineEvent;
+
+/// Bursts that can wait for durability one by one. Beyond it the newest two are
+/// joined: an acknowledgement may be later for it, never earlier.
+const WAITING_BURSTS: usize = 1_024;
+
+/// What came of a source's items.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Frames found and verified.
+    pub frames: u64,
+    /// Events appended.
+    pub events: u64,
+    /// Events that were known and dropped.
+    pub known: u64,
+    /// Frames rejected, by kind.
+    pub bad: BTreeMap<&'static str, u64>,
+    /// Bytes between frames.
+    pub skipped_bytes: u64,
+    /// Events not taken because the disk is full; their device keeps them.
+    pub refused: u64,
+    /// Events lost because even the reserve is full; a gap says so.
+    pub lost: u64,
+}
+
+/// The pipeline of one source.
+pub struct SourcePipeline<S: Storage> {
+    journal: Journal<S>,
+    source: SourceId,
+    events: EventBuilder,
+    noise: NoiseGate,
+    dark: DarkTimes,
+    counters: Counters,
+    items: u64,
+    waiting: Waiting,
+}
+
+impl<S: Storage> SourcePipeline<S> {
+    /// The pipeline of a source, with what the journal knows of it. `arrival` is
+    /// the moment of the start: if the source was heard before, the time since is a
+    /// dark one and is declared.
+    pub fn new(journal: Journal<S>, settings: SourceSettings, arrival: &Arrival) -> Self {
+        let source = journal.source(&settings.name);
+        let heals = !settings.device.back_fill.is_empty() && settings.role == Role::Active;
+        let last_heard: Option<Received> = None;
+        let mut pipeline = Self {
+            source,
+            noise: NoiseGate::default(),
+            dark: DarkTimes::new(&settings.name, &settings.device_id, heals),
+            counters: Counters::default(),
+            items: 0,
+            waiting: Waiting::default(),
+            events: EventBuilder::new(settings, arrival.boot_id),
+            journal,
+        };
+        let gap = pipeline.dark.started(last_heard);
+        pipeline.append_gap(gap, arrival);
+        pipeline
+    }
+
+    /// Takes an item of the source's conversation.
+    pub fn item(&mut self, arrival: &Arrival, item: &Item<'_>) {
+        self.items += 1;
+        match item {
+            Item::Frame { .. } => self.counters.frames += 1,
+            Item::Reading(reading) => self.reading(arrival, reading),
+            Item::Unknown { offset, bytes } => self.unknown(arrival, *offset, bytes),
+            Item::Bad { offset, bytes, error } => self.bad(arrival, *offset, bytes, *error),
+            Item::Skipped { offset, bytes } => {
+                self.counters.skipped_bytes += bytes.len() as u64;
+                self.noise.skipped(arrival.received.monotonic, *offset, bytes);
+            }
+            Item::ReplayStarted => self.events.replay_started(),
+            Item::ReplayEnded { complete } => {
+                self.events.replay_ended();
+                let gap = self.dark.replayed(arrival.received, *complete);
+                self.append_gap(gap, arrival);
+            }
+        }
+    }
+
+    /// Takes what happened to the line.
+    pub fn line(&mut self, arrival: &Arrival, event: &LineEvent<'_>) {
+        let (state, text) = match event {
+            LineEvent::Connected { peer } => (v1::DeviceState::Online, format!("connected: {peer}")),
+            LineEvent::Disconnected { reason } => (v1::DeviceState::Offline, format!("disconnected: {reason}")),
+            LineEvent::Failed { error } => (v1::DeviceState::Offline, (*error).to_owned()),
+            LineEvent::Silent { silence } => (v1::DeviceState::Silent, format!("silent for {} s", silence.as_secs())),
+            LineEvent::HeardAgain { silence } => {
+                (v1::DeviceState::Online, format!("heard again after {} s", silence.as_secs()))
+            }
+            LineEvent::Errors(errors) => (v1::DeviceState::Fault, format!("line errors: {errors}")),
+            LineEvent::Refused { peer, count } => {
+                (v1::DeviceState::Unspecified, format!("{count} connections refused, the last from {peer}"))
+            }
+        };
+        let status = v1::DeviceStatus { state: state.into(), text, values: Vec::new() };
+        self.append_own(Lane::Telemetry, event::Content::DeviceStatus(status), Vec::new(), arrival);
+        let gap = match event {
+            LineEvent::Connected { .. } => self.dark.connected(arrival.received),
+            LineEvent::Disconnected { .. } => {
+                self.events.replay_ended();
+                let summary = self.noise.finish();
+                self.append_raw(summary, Lane::Telemetry, arrival);
+                self.dark.disconnected(arrival.received)
+            }
+            _ => None,
+        };
+        self.append_gap(gap, arrival);
+    }
+
+    /// The burst is over: what it must wait for is noted, due summaries are written.
+    pub fn flush(&mut self, arrival: &Arrival) {
+        let summary = self.noise.due(arrival.received.monotonic);
+        self.append_raw(summary, Lane::Telemetry, arrival);
+        self.waiting.burst(self.items);
+    }
+
+    /// When [`flush`](Self::flush) wants to be called though nothing came.
+    pub fn poll_timeout(&self) -> Option<std::time::Duration> {
+        self.noise.due_at()
+    }
+
+    /// How many items, from the first, are on disk now.
+    pub fn durable_items(&mut self) -> u64 {
+        self.waiting.durable(self.journal.watermarks())
+    }
+
+    /// What came of the items so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn reading(&mut self, arrival: &Arrival, reading: &Reading<'_>) {
+        let stage = self.journal.stage();
+        let device_id = self.events.device_id(reading);
+        let keys =
+            StagedKeys { stage: &stage, source: self.source, device_id: &device_id, epoch: epoch(&reading.identity) };
+        let (lane, event) = self.events.event(reading, arrival, &keys);
+        drop(stage);
+        self.append(lane, &event, arrival);
+    }
+
+    fn unknown(&mut self, arrival: &Arrival, offset: u64, bytes: &[u8]) {
+        let raw = v1::Raw {
+            reason: v1::RawReason::UnknownFrame.into(),
+            stream_offset: offset,
+            bytes: bytes.len() as u64,
+            count: 1,
+            ..v1::Raw::default()
+        };
+        self.append_raw(Some(RawRecord { raw, evidence: bytes.to_vec() }), Lane::Telemetry, arrival);
+    }
+
+    /// A frame whose check failed was recognised: it may be a result, and goes to
+    /// its source's lane. Anything else is noise.
+    fn bad(&mut self, arrival: &Arrival, offset: u64, bytes: &[u8], error: DecodeError) {
+        *self.counters.bad.entry(error.kind.name()).or_default() += 1;
+        let record = self.noise.bad_frame(arrival.received.monotonic, error.kind.name(), error.offset, offset, bytes);
+        let lane = match error.kind {
+            ErrorKind::BadChecksum => self.frame_lane(),
+            _ => Lane::Telemetry,
+        };
+        self.append_raw(record, lane, arrival);
+    }
+
+    /// The lane of a frame whose content is not known.
+    fn frame_lane(&self) -> Lane {
+        let by_device = if self.events.settings.device.timing { Lane::Results } else { Lane::Telemetry };
+        self.events.settings.lane.unwrap_or(by_device)
+    }
+
+    fn append_raw(&mut self, record: Option<RawRecord>, lane: Lane, arrival: &Arrival) {
+        if let Some(RawRecord { raw, evidence }) = record {
+            self.append_own(lane, event::Content::Raw(raw), evidence, arrival);
+        }
+    }
+
+    fn append_gap(&mut self, gap: Option<v1::Gap>, arrival: &Arrival) {
+        if let Some(gap) = gap {
+            self.append_own(self.frame_lane(), event::Content::Gap(gap), Vec::new(), arrival);
+        }
+    }
+
+    /// Appends what the gateway says of the source.
+    fn append_own(&mut self, lane: Lane, content: event::Content, evidence: Vec<u8>, arrival: &Arrival) {
+        let event = v1::Event {
+            time: Some(arrival.event_time()),
+            evidence: evidence.into(),
+            content: Some(content),
+            ..self.events.frame(self.events.settings.device_id.clone())
+        };
+        self.append(lane, &event, arrival);
+    }
+
+    fn append(&mut self, lane: Lane, event: &v1::Event, arrival: &Arrival) {
+        let bytes = event.encode_to_vec();
+        let identity = match &event.identity {
+            None => IdentityRef::None,
+            Some(event::Identity::DeviceSequence(number)) => {
+                IdentityRef::Sequence { device_id: &event.device_id, epoch: event.device_epoch, number: *number }
+            }
+            Some(event::Identity::ContentKey(key)) => IdentityRef::Key {
+                device_id: &event.device_id,
+                epoch: event.device_epoch,
+                key: &key.key,
+                occurrence: key.occurrence,
+            },
+        };
+        let appended = self.journal.stage().append(Append {
+            lane,
+            source: self.source,
+            identity,
+            refusable: self.events.settings.device.refusable(),
+            event: &bytes,
+            receive_utc_ns: arrival.received.utc_ns,
+            receive_monotonic_ns: nanoseconds(arrival.received.monotonic),
+        });
+        match appended {
+            Ok(Appended::Stored { lane, sequence }) => {
+                self.counters.events += 1;
+                self.waiting.until(lane, sequence);
+            }
+            Ok(Appended::Known { lane, sequence }) => {
+                self.counters.known += 1;
+                self.waiting.until(lane, sequence);
+            }
+            Err(AppendError::Lost { .. } | AppendError::TooLarge { .. }) => self.counters.lost += 1,
+            Err(AppendError::Full { .. } | AppendError::Halted) => {
+                self.counters.refused += 1;
+                self.waiting.refuse();
+            }
+        }
+    }
+}
+
+/// The keys that the journal knows of one device.
+struct StagedKeys<'a> {
+    stage: &'a StageGuard<'a>,
+    source: SourceId,
+    device_id: &'a str,
+    epoch: u64,
+}
+
+impl KnownKeys for StagedKeys<'_> {
+    fn occurrences(&self, key: &str) -> u32 {
+        self.stage.occurrences(self.source, self.device_id, self.epoch, key)
+    }
+}
+
+/// What must be durable before how many items are.
+#[derive(Debug, Default)]
+struct Waiting {
+    bursts: VecDeque<(u64, Watermarks)>,
+    /// The last places that this source's events have.
+    ends: Watermarks,
+    durable: u64,
+    refused: bool,
+}
+
+impl Waiting {
+    /// An event of the burst has this place, or one before it.
+    fn until(&mut self, lane: Lane, sequence: Sequence) {
+        self.ends[lane] = self.ends[lane].max(sequence);
+    }
+
+    /// An event of the burst was refused: the burst is never durable, and its
+    /// device must send it again.
+    fn refuse(&mut self) {
+        self.refused = true;
+    }
+
+    /// A burst ended, with so many items since the start.
+    fn burst(&mut self, items: u64) {
+        if std::mem::take(&mut self.refused) {
+            return;
+        }
+        let full = self.bursts.len() >= WAITING_BURSTS;
+        match self.bursts.back_mut() {
+            Some(last) if full || last.1 == self.ends => *last = (items, self.ends),
+            _ => self.bursts.push_back((items, self.ends)),
+        }
+    }
+
+    fn durable(&mut self, marks: Watermarks) -> u64 {
+        let reached = |ends: &Watermarks| Lane::ALL.into_iter().all(|lane| marks[lane] >= ends[lane]);
+        while let Some((items, _)) = self.bursts.front().filter(|(_, ends)| reached(ends)) {
+            self.durable = *items;
+            self.bursts.pop_front();
+        }
+        self.durable
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marks(results: u64, telemetry: u64) -> Watermarks {
+        Watermarks { results: Sequence(results), telemetry: Sequence(telemetry) }
+    }
+
+    /// Items count as durable once every event before them is, in whichever lane.
+    #[test]
+    fn items_are_durable_when_both_lanes_have_reached_them() {
+        let mut waiting = Waiting::default();
+        waiting.until(Lane::Results, Sequence(5));
+        waiting.burst(2);
+        waiting.until(Lane::Telemetry, Sequence(9));
+        waiting.burst(3);
+        assert_eq!(waiting.durable(marks(4, 9)), 0);
+        assert_eq!(waiting.durable(marks(5, 8)), 2);
+        assert_eq!(waiting.durable(marks(5, 9)), 3);
+    }
+
+    /// A burst with a refused event is never acknowledged, whatever becomes durable.
+    #[test]
+    fn a_refused_burst_is_never_durable() {
+        let mut waiting = Waiting::default();
+        waiting.until(Lane::Results, Sequence(1));
+        waiting.burst(1);
+        waiting.refuse();
+        waiting.burst(4);
+        assert_eq!(waiting.durable(marks(100, 100)), 1);
+    }
+
+    /// However far the disk is behind, what waits is bounded and nothing is
+    /// acknowledged early.
+    #[test]
+    fn waiting_bursts_are_bounded() {
+        let mut waiting = Waiting::default();
+        for number in 1..=5_000 {
+            waiting.until(Lane::Results, Sequence(number));
+            waiting.burst(number);
+        }
+        assert_eq!(waiting.bursts.len(), WAITING_BURSTS);
+        assert_eq!(waiting.durable(marks(4_999, 0)), WAITING_BURSTS as u64 - 1);
+        assert_eq!(waiting.durable(marks(5_000, 0)), 5_000);
+    }
+}
