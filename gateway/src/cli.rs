@@ -261,7 +261,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
 }
 
 fn print(text: &str) -> anyhow::Result<Exit> {
-    println!("{text}");
+    command::print(text)?;
     Ok(Exit::Success)
 }
 

@@ -277,7 +277,7 @@ fn broken_toml_does_not_hide_other_mistakes() {
         "[gateway]\nid = stade-1\nvenues = \"v\"\n",
         &[
             "2:6 not TOML: string values must be quoted, expected literal string (put the text between quotes: \"…\")",
-            "3:1 unknown key `venues` (did you mean `venue`? `gateway` has id, venue, timezone, data_dir)",
+            "3:1 unknown key `venues` (did you mean `venue`? `gateway` has id, venue, timezone, clock, data_dir)",
         ],
     );
 }

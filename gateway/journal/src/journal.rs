@@ -240,7 +240,7 @@ impl<S: Storage> Journal<S> {
             quota_bytes: self.limit(lane) * self.inner.geometry.segment_bytes,
             segment_count,
             lowest_required_mark,
-            full: of.no_space || of.room.refusable <= of.staged_bytes,
+            full: of.no_space || of.room.refusable < of.staged_bytes + stage.largest_record,
             losing: stage.is_losing(lane),
         }
     }

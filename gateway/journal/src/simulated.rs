@@ -97,9 +97,9 @@ impl MemoryStorage {
         held(&self.disk).restart(seed);
     }
 
-    /// Ends the process: its files fail from now on, and the cache stays.
+    /// Ends the process: its files fail from now on, and the cache stays. Also forgets faults that were planned.
     pub fn kill(&self) {
-        held(&self.disk).end_process();
+        held(&self.disk).kill();
     }
 
     /// Bounds the sum of all files, bytes; none takes the bound away.

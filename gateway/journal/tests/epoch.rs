@@ -15,7 +15,7 @@ fn before(disk: &MemoryStorage) -> Journal<MemoryStorage> {
     let (journal, _) = open(disk);
     let finish = journal.source("finish");
     for number in 1..=12 {
-        append(&journal, RESULTS, finish, number, 20_000, false).unwrap();
+        append(&journal, RESULTS, finish, number, 24_000, false).unwrap();
         if number % 4 == 0 {
             append(&journal, TELEMETRY, finish, number, 100, true).unwrap();
         }
@@ -38,7 +38,7 @@ fn check_new(journal: &Journal<MemoryStorage>) {
     let cursor = journal.cursor("centre", None, RESULTS, true).unwrap();
     assert_eq!(cursor.mark(), (Sequence::ZERO, Digest::initial(NEXT, RESULTS)));
     // What was delivered under the old epoch is still known.
-    let again = append(journal, RESULTS, journal.source("finish"), 2, 20_000, false);
+    let again = append(journal, RESULTS, journal.source("finish"), 2, 24_000, false);
     assert!(matches!(again, Ok(Appended::Known { .. })), "{again:?}");
 }
 

@@ -97,7 +97,7 @@ fn telemetry_sheds_its_oldest_and_says_so() {
     let (journal, _) = open(&disk);
     let _centre = journal.cursor("centre", None, TELEMETRY, true).unwrap();
     let wind = journal.source("wind");
-    for number in 1..=120 {
+    for number in 1..=122 {
         append(&journal, TELEMETRY, wind, number, SIZE, true).unwrap();
         commit_all(&journal, at(number));
     }
@@ -107,7 +107,7 @@ fn telemetry_sheds_its_oldest_and_says_so() {
     assert!(skipped.iter().all(|skip| skip.gap().unwrap().cause() == v1::GapCause::Shed));
     assert_eq!(skipped[0].gap().unwrap().first_receive_utc_ns, Some(1_000_000_000));
     let kept = numbers(&elements);
-    assert_eq!(kept, (kept[0]..=120).collect::<Vec<_>>());
+    assert_eq!(kept, (kept[0]..=122).collect::<Vec<_>>());
     drop((journal, _centre));
     disk.cut_power();
     disk.restart(4);

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{sync::watch, task::JoinSet};
 use venue_delivery::{
-    Mark, Sender,
+    Sender,
     sender::{LinkState, SenderConfig, Status, Tuning},
 };
 use venue_journal::{Journal, Storage, Watermarks};
@@ -18,7 +18,9 @@ use venue_schema::{Sequence, v1::Lane};
 
 use super::{
     host::{JournalLane, SharedLink},
-    random_epoch, spawn,
+    random_epoch,
+    records::LaneRecords,
+    spawn,
     status::{UplinkLaneStatus, UplinkStatus},
 };
 use crate::{
@@ -223,21 +225,20 @@ impl Lanes {
         for lane in Lane::ALL {
             let cursor =
                 journal.cursor(&link.config.name, link.config.receiver_id.as_deref(), lane, link.config.required)?;
-            let (sequence, digest) = cursor.mark();
+            let config = sender_config(link, journal, lane, cursor.receiver_id());
+            let records = LaneRecords::new(journal.clone(), cursor);
             let (durable, results_backlog) = match lane {
                 Lane::Telemetry => (self.telemetry.clone(), Some(results_backlog.clone())),
                 Lane::Results | Lane::Unspecified => (self.results.clone(), None),
             };
-            let config = sender_config(link, journal, lane, cursor.receiver_id());
-            let sender = Sender::new(config, Mark { sequence, digest }, *durable.borrow(), clock.monotonic());
-            let host = JournalLane::new(
-                journal.clone(),
-                cursor,
-                Arc::clone(clock),
-                Arc::clone(link.lane(lane)),
-                if lane == Lane::Results { waiting.take() } else { None },
-                epoch_ended.clone(),
-            );
+            let sender = Sender::new(config, records.mark(), *durable.borrow(), clock.monotonic());
+            let host = JournalLane {
+                records,
+                clock: Arc::clone(clock),
+                link: Arc::clone(link.lane(lane)),
+                backlog: if lane == Lane::Results { waiting.take() } else { None },
+                epoch_ended: epoch_ended.clone(),
+            };
             let target = LaneUplink { endpoints: link.config.endpoints.clone(), tls: link.config.tls.clone() };
             let signals = LaneSignals { durable, results_backlog, stop: stop.clone() };
             tasks.spawn(uplink::run(target, sender, host, signals));

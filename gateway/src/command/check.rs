@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::output;
 use crate::{
     check,
     cli::Exit,
@@ -32,12 +33,13 @@ pub fn run(path: &Path, json: bool) -> anyhow::Result<Exit> {
     };
     // `check` answers 1 for anything that is wrong, whichever part it is in.
     let exit = if exit == Exit::Config { Exit::Failure } else { exit };
-    if json {
-        println!("{}", serde_json::to_string_pretty(&Report { ok: exit == Exit::Success, findings: &findings })?);
+    let text = if json {
+        serde_json::to_string_pretty(&Report { ok: exit == Exit::Success, findings: &findings })?
     } else {
-        findings.iter().for_each(|finding| println!("{finding}\n"));
-        println!("{}", config::summary(&findings));
-    }
+        let told: String = findings.iter().map(|finding| format!("{finding}\n\n")).collect();
+        told + &config::summary(&findings)
+    };
+    output::print(&text)?;
     Ok(exit)
 }
 

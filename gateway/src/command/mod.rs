@@ -7,7 +7,10 @@ pub mod devices;
 pub mod event_line;
 pub mod journal;
 mod offline;
+mod output;
 pub mod ports;
 pub mod run;
 pub mod status;
 pub mod tail;
+
+pub use output::print;

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 
-use super::{control_client, offline};
+use super::{control_client, offline, output};
 
 use crate::{
     app::{Request, status::Status},
@@ -23,10 +23,7 @@ pub fn run(config: &Config, json: bool) -> anyhow::Result<Exit> {
         }
         None => (offline::status(config)?, Exit::NotRunning),
     };
-    if json {
-        println!("{}", serde_json::to_string_pretty(&status)?);
-    } else {
-        print!("{status}");
-    }
+    let text = if json { serde_json::to_string_pretty(&status)? } else { status.to_string() };
+    output::print(&text)?;
     Ok(exit)
 }

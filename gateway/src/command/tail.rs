@@ -1,11 +1,9 @@
 //! `tail`: events as they become durable.
 
-use std::io::{self, Write as _};
-
 use anyhow::bail;
 use venue_schema::v1::{self, Lane};
 
-use super::{control_client, event_line, offline};
+use super::{control_client, event_line, offline, output};
 use crate::{
     app::Request,
     cli::{Exit, Tail},
@@ -61,9 +59,5 @@ fn print(config: &Config, tail: &Tail, event: &v1::Event) -> anyhow::Result<bool
     }
     let line =
         if tail.json { serde_json::to_string(event)? } else { event_line::line(event, &config.gateway.timezone) };
-    match writeln!(io::stdout(), "{line}") {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+    Ok(output::print(&line)?)
 }

@@ -234,7 +234,13 @@ impl Disk {
         }
     }
 
-    pub(super) fn end_process(&mut self) {
+    pub(super) fn kill(&mut self) {
+        self.faults.clear();
+        self.cut_at = None;
+        self.end_process();
+    }
+
+    fn end_process(&mut self) {
         self.process += 1;
         self.locked_by = None;
     }
@@ -248,10 +254,8 @@ impl Disk {
         }
         self.names = self.durable_names.clone();
         self.files.iter_mut().for_each(|file| file.lose_power(&mut draw));
-        self.faults.clear();
-        self.cut_at = None;
         self.powered = true;
-        self.end_process();
+        self.kill();
     }
 
     pub(super) fn flip_bit(&mut self, name: &str, offset: u64, bit: u8) {

@@ -1,19 +1,19 @@
 //! `journal inspect`: lanes, segments and cursors.
 
+use std::fmt::Write as _;
+
 use serde_json::json;
 use venue_journal::{ReadOnlyJournal, Storage, Summary};
 use venue_schema::v1::Lane;
 
+use super::super::output;
 use crate::cli::Exit;
 
 /// Prints what a journal is and holds.
 pub(super) fn run<S: Storage>(journal: &ReadOnlyJournal<S>, json: bool) -> anyhow::Result<Exit> {
     let summary = journal.summary();
-    if json {
-        println!("{}", serde_json::to_string_pretty(&as_json(summary))?);
-    } else {
-        print(summary);
-    }
+    let text = if json { serde_json::to_string_pretty(&as_json(summary))? } else { as_text(summary) };
+    output::print(&text)?;
     Ok(Exit::Success)
 }
 
@@ -45,30 +45,45 @@ fn as_json(summary: &Summary) -> serde_json::Value {
     })
 }
 
-fn print(summary: &Summary) {
-    println!("gateway   {}", summary.gateway_id);
-    println!("epoch     {}", summary.epoch);
+fn as_text(summary: &Summary) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "gateway   {}", summary.gateway_id);
+    let _ = writeln!(text, "epoch     {}", summary.epoch);
     for epoch in &summary.predecessor_epochs {
-        println!("before    {epoch}");
+        let _ = writeln!(text, "before    {epoch}");
     }
     for lane in Lane::ALL {
         let of = &summary.lanes[lane];
         let segments = of.segments.len();
-        println!("{:<9} {} to {}, proven durable {}, {segments} segments", lane.name(), of.first, of.last, of.proven);
+        let _ = writeln!(
+            text,
+            "{:<9} {} to {}, proven durable {}, {segments} segments",
+            lane.name(),
+            of.first,
+            of.last,
+            of.proven
+        );
         for segment in &of.segments {
-            println!("          {} from {}, {} bytes", segment.name, segment.first, segment.bytes);
+            let _ = writeln!(text, "          {} from {}, {} bytes", segment.name, segment.first, segment.bytes);
         }
         for (first, last) in &of.skipped {
-            println!("          {first} to {last} are missing for good, and declared");
+            let _ = writeln!(text, "          {first} to {last} are missing for good, and declared");
         }
     }
-    println!("spares    {}", summary.spare_count);
+    let _ = writeln!(text, "spares    {}", summary.spare_count);
     for cursor in &summary.cursors {
         let required = if cursor.required { "required" } else { "optional" };
         let receiver = cursor.receiver_id.as_deref().unwrap_or("no receiver yet");
-        println!("cursor    {} {}: {} ({receiver}, {required})", cursor.name, cursor.lane.name(), cursor.mark);
+        let _ = writeln!(
+            text,
+            "cursor    {} {}: {} ({receiver}, {required})",
+            cursor.name,
+            cursor.lane.name(),
+            cursor.mark
+        );
     }
     for finding in &summary.findings {
-        println!("finding   {}: {}", finding.case, finding.text);
+        let _ = writeln!(text, "finding   {}: {}", finding.case, finding.text);
     }
+    text
 }

@@ -1,11 +1,15 @@
 //! `journal verify`: every record read and checked.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::{
+    fmt::Write as _,
+    io::{IsTerminal as _, Write as _},
+};
 
 use serde_json::json;
 use venue_journal::{PerLane, ReadOnlyJournal, Storage, Verified, VerifyProgress};
 use venue_schema::v1::Lane;
 
+use super::super::output;
 use crate::cli::Exit;
 
 /// Reads every record, with progress on a terminal; fails if any is damaged.
@@ -20,11 +24,7 @@ pub(super) fn run<S: Storage>(journal: &ReadOnlyJournal<S>, json: bool) -> anyho
         eprintln!();
     }
     let sound = Lane::ALL.into_iter().all(|lane| verified[lane].damaged.is_empty());
-    if json {
-        print_json(&verified, sound)?
-    } else {
-        print(&verified)
-    }
+    output::print(&if json { as_json(&verified, sound)? } else { as_text(&verified) })?;
     Ok(if sound { Exit::Success } else { Exit::Failure })
 }
 
@@ -34,7 +34,7 @@ fn show(progress: VerifyProgress) {
     let _ = std::io::stderr().flush();
 }
 
-fn print_json(verified: &PerLane<Verified>, sound: bool) -> anyhow::Result<()> {
+fn as_json(verified: &PerLane<Verified>, sound: bool) -> anyhow::Result<String> {
     let lane = |lane: Lane| {
         let of = &verified[lane];
         json!({
@@ -42,18 +42,21 @@ fn print_json(verified: &PerLane<Verified>, sound: bool) -> anyhow::Result<()> {
             "damaged": of.damaged.iter().map(|(first, last)| json!([first.0, last.0])).collect::<Vec<_>>(),
         })
     };
-    println!("{}", serde_json::to_string_pretty(&json!({ "ok": sound, "lanes": Lane::ALL.map(lane) }))?);
-    Ok(())
+    Ok(serde_json::to_string_pretty(&json!({ "ok": sound, "lanes": Lane::ALL.map(lane) }))?)
 }
 
-fn print(verified: &PerLane<Verified>) {
+fn as_text(verified: &PerLane<Verified>) -> String {
+    let mut text = String::new();
     for lane in Lane::ALL {
         let of = &verified[lane];
-        println!("{:<9} {} sound records, {} bytes of events", lane.name(), of.record_count, of.event_bytes);
+        let (records, bytes) = (of.record_count, of.event_bytes);
+        let _ = writeln!(text, "{:<9} {records} sound records, {bytes} bytes of events", lane.name());
         for (first, last) in &of.damaged {
-            println!(
-                "          {first} to {last} are DAMAGED; a running gateway sets them aside and declares the loss"
+            let _ = writeln!(
+                text,
+                "          {first} to {last} are DAMAGED; a running gateway sets them aside and says so"
             );
         }
     }
+    text
 }
