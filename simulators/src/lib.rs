@@ -1,5 +1,18 @@
-//! The bench of the Venue Gateway.
+//! The bench of the Venue Gateway: everything around it, simulated, with knobs.
+//!
+//! | module | stands for | knobs |
+//! |---|---|---|
+//! | [`device`] | a timing device or sensor on a PTY, a serial port or TCP | impulses, plugs, noise, pace |
+//! | [`link`] | the network | latency, rate, stalls, cut, black hole |
+//! | [`cloud`] | the receiver | slow acknowledgements, refusals, resets, amnesia, lies |
+//! | [`cli`] | the command line over them | – |
+//!
+//! A library first: a test turns knobs and waits for conditions (`until`), it never
+//! sleeps. Every part speaks through the code that the gateway reads with, so what
+//! passes here passes there. What this crate never does: mock a protocol, or depend on
+//! the insides of the gateway.
 
+pub mod cli;
 pub mod clock;
 pub mod cloud;
 pub mod device;

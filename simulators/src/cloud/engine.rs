@@ -306,6 +306,7 @@ impl Engine {
             lanes: lanes.collect(),
             stored: totals.stored,
             seen_again: totals.seen_again,
+            pending: self.receiver.has_pending(),
             streams: self.streams.len() as u64,
             connections_reset: *self.resets.borrow(),
         };

@@ -37,12 +37,13 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_stream::Stream;
 use tonic::transport::Server;
-use tonic::transport::server::Router;
 use venue_delivery::Code;
 use venue_schema::v1::event_ingest_service_server::EventIngestServiceServer;
 
 use archive::Archive;
+use connection::Breakable;
 use engine::{Engine, Input, MOST_INPUTS};
 use service::Service;
 
@@ -85,12 +86,12 @@ impl CloudConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum CloudError {
     /// Its port.
-    #[error("listen on {address}: {source}; is another program there? `ss -ltnp` tells, port 0 takes a free one")]
+    #[error("listen on {address}: {cause}; is another program there? `ss -ltnp` tells, port 0 takes a free one")]
     Listen {
         /// The address.
         address: SocketAddr,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// Its store's file.
     #[error(transparent)]
@@ -102,11 +103,11 @@ pub enum CloudError {
     #[error(transparent)]
     TlsFiles(#[from] TlsError),
     /// What is in them.
-    #[error("set up TLS: {0}; are certificate, key and authority PEM files that belong together?")]
+    #[error("set up TLS; are certificate, key and authority PEM files that belong together?")]
     Tls(#[from] tonic::transport::Error),
     /// Its thread.
-    #[error("start the store's thread: {0}")]
-    Thread(std::io::Error),
+    #[error("start the store's thread")]
+    Thread(#[source] std::io::Error),
     /// It has ended.
     #[error("the cloud has ended")]
     Ended,
@@ -125,43 +126,38 @@ impl Cloud {
         let archive = Archive::open(&config.store, &config.receiver_id)?;
         let tls = config.tls.as_ref().map(TlsConfig::load).transpose()?;
         let address = config.listen;
-        let failed = |source| CloudError::Listen { address, source };
+        let failed = |cause| CloudError::Listen { address, cause };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
 
         let (inputs, received) = mpsc::channel(MOST_INPUTS);
         let (snapshots, snapshot) = watch::channel(Snapshot::default());
         let (resets, reset) = watch::channel(0);
-        let engine = Engine::new(config.receiver_id, archive, received, snapshots, resets);
+        let engine = Engine::new(config.receiver_id, archive, received, snapshots, resets.clone());
         let thread = start_engine(engine)?;
-
         let service = Service { engine: inputs.clone(), mutual_tls: tls.is_some() };
-        let server = router(tls, service)?;
-        let (stop, stopped) = oneshot::channel::<()>();
-        let connections = connection::incoming(listener, reset);
-        let server = tokio::spawn(async move {
-            let served = tokio::select! {
-                served = server.serve_with_incoming(connections) => served,
-                _ = stopped => Ok(()),
-            };
-            if let Err(error) = served {
-                tracing::error!(%error, "the cloud's server has ended");
-            }
-        });
-        Ok(CloudHandle { address, inputs, snapshot, stop: Some(stop), server, thread: Some(thread) })
+        let server = tokio::spawn(serve(server(tls)?, service, connection::incoming(listener, reset)));
+        Ok(CloudHandle { address, inputs, snapshot, resets, server, thread: Some(thread) })
     }
 }
 
-fn router(tls: Option<tonic::transport::ServerTlsConfig>, service: Service) -> Result<Router, CloudError> {
-    let mut server = Server::builder()
+fn server(tls: Option<tonic::transport::ServerTlsConfig>) -> Result<Server, CloudError> {
+    let server = Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(STREAM_WINDOW);
-    if let Some(tls) = tls {
-        server = server.tls_config(tls)?;
+    Ok(match tls {
+        Some(tls) => server.tls_config(tls)?,
+        None => server,
+    })
+}
+
+async fn serve(server: Server, service: Service, connections: impl Stream<Item = std::io::Result<Breakable>>) {
+    let service = EventIngestServiceServer::new(service).max_decoding_message_size(LARGEST_MESSAGE);
+    if let Err(error) = server.serve_with_incoming(service, connections).await {
+        tracing::error!(%error, "the cloud's server has ended");
     }
-    Ok(server.add_service(EventIngestServiceServer::new(service).max_decoding_message_size(LARGEST_MESSAGE)))
 }
 
 /// Runs the engine on a thread of its own: a commit blocks, and a server must not.
@@ -179,7 +175,7 @@ pub struct CloudHandle {
     address: SocketAddr,
     inputs: mpsc::Sender<Input>,
     snapshot: watch::Receiver<Snapshot>,
-    stop: Option<oneshot::Sender<()>>,
+    resets: watch::Sender<u64>,
     server: tokio::task::JoinHandle<()>,
     thread: Option<JoinHandle<()>>,
 }
@@ -285,11 +281,6 @@ impl CloudHandle {
 
     /// Ends the cloud and closes its store.
     pub async fn shutdown(mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
-        self.server.abort();
-        let _ = (&mut self.server).await;
         let thread = self.thread.take();
         drop(self);
         if let Some(thread) = thread {
@@ -301,6 +292,8 @@ impl CloudHandle {
 impl Drop for CloudHandle {
     fn drop(&mut self) {
         self.server.abort();
+        // Connections live in tasks of their own; the engine ends with the last of them.
+        self.resets.send_modify(|count| *count += 1);
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Snapshot {
     pub stored: u64,
     /// Events that came although their identity was held, since the start.
     pub seen_again: u64,
+    /// Whether anything has come that is not stored yet.
+    pub pending: bool,
     /// Streams that stand, one a lane.
     pub streams: u64,
     /// How often connections were reset on request.

@@ -15,12 +15,12 @@ use super::stored::StoredEvent;
 #[derive(Debug, thiserror::Error)]
 pub enum SqliteError {
     /// SQLite.
-    #[error("open the store {file}: {source}; does its directory exist, and may this user write there?")]
+    #[error("open the store {file}: {cause}; does its directory exist, and may this user write there?")]
     Open {
         /// The file.
         file: String,
         /// Why.
-        source: rusqlite::Error,
+        cause: rusqlite::Error,
     },
     /// The file is the store of another receiver.
     #[error("{file} is the store of receiver `{held}`; name that one, or another file")]
@@ -42,8 +42,8 @@ pub(super) struct SqliteStore {
 impl SqliteStore {
     pub(super) fn open(file: &Path, receiver_id: &str) -> Result<Self, SqliteError> {
         let name = || file.display().to_string();
-        let connection = prepare(file).map_err(|source| SqliteError::Open { file: name(), source })?;
-        let held = pin(&connection, receiver_id).map_err(|source| SqliteError::Open { file: name(), source })?;
+        let connection = prepare(file).map_err(|cause| SqliteError::Open { file: name(), cause })?;
+        let held = pin(&connection, receiver_id).map_err(|cause| SqliteError::Open { file: name(), cause })?;
         if held != receiver_id {
             return Err(SqliteError::OtherReceiver { file: name(), held });
         }
@@ -56,15 +56,16 @@ impl SqliteStore {
 
     pub(super) fn marks(&mut self) -> Result<Vec<(LaneKey, Mark)>, StoreFault> {
         let read = |connection: &Connection| {
-            let mut query = connection
-                .prepare_cached("SELECT gateway_id, journal_epoch, lane, sequence, digest FROM lane ORDER BY lane_id")?;
+            let mut query = connection.prepare_cached(
+                "SELECT gateway_id, journal_epoch, lane, sequence, digest FROM lane ORDER BY lane_id",
+            )?;
             query.query_map([], |row| Ok(lane_key(row)?.zip(mark(row, 3)?)))?.collect::<rusqlite::Result<Vec<_>>>()
         };
         Ok(read(&self.connection).map_err(unavailable)?.into_iter().flatten().collect())
     }
 
     pub(super) fn events(&mut self, after_row: u64, most: usize) -> Result<Vec<StoredEvent>, StoreFault> {
-        let read = |connection: &Connection| {
+        let read = |connection: &Connection| -> rusqlite::Result<Vec<_>> {
             let mut query = connection.prepare_cached(
                 "SELECT gateway_id, journal_epoch, lane, event_row, first_sequence, event.sequence, gap, bytes,
                         arrived_utc_ns
@@ -158,7 +159,11 @@ impl Store for SqliteStore {
     }
 }
 
-fn append_lane(transaction: &Transaction<'_>, append: &Append<'_>, arrival_utc_ns: i64) -> Result<Appended, StoreFault> {
+fn append_lane(
+    transaction: &Transaction<'_>,
+    append: &Append<'_>,
+    arrival_utc_ns: i64,
+) -> Result<Appended, StoreFault> {
     let held = held(transaction, append.lane).map_err(unavailable)?;
     if held.map_or_else(|| append.lane.initial_mark(), |(_, mark)| mark) != append.before {
         return Err(StoreFault::MarkMoved(append.lane.clone()));

@@ -19,19 +19,18 @@ pub struct TlsConfig {
 
 /// Why TLS could not be set up.
 #[derive(Debug, thiserror::Error)]
-#[error("read {file} for TLS: {source}")]
+#[error("read {file} for TLS: {cause}")]
 pub struct TlsError {
     file: String,
-    source: std::io::Error,
+    cause: std::io::Error,
 }
 
 impl TlsConfig {
     /// Reads the files. A client without certificate gets as far as being refused by
     /// name.
     pub(super) fn load(&self) -> Result<ServerTlsConfig, TlsError> {
-        let read = |file: &PathBuf| {
-            std::fs::read(file).map_err(|source| TlsError { file: file.display().to_string(), source })
-        };
+        let read =
+            |file: &PathBuf| std::fs::read(file).map_err(|cause| TlsError { file: file.display().to_string(), cause });
         install_crypto_provider();
         Ok(ServerTlsConfig::new()
             .identity(Identity::from_pem(read(&self.certificate)?, read(&self.key)?))

@@ -133,7 +133,7 @@ pub enum DeviceError {
     #[error(transparent)]
     Refused(#[from] Refused),
     /// Its thread.
-    #[error("start the device's thread: {0}")]
+    #[error("start the device's thread")]
     Thread(#[from] std::io::Error),
 }
 
@@ -186,7 +186,8 @@ impl SimulatedDevice {
             DeviceKind::Nmea(nmea) => Box::new(nmea::Nmea::new(nmea, at)?),
             DeviceKind::Recording(bytes) => Box::new(recording::Recording::new(bytes)),
         };
-        let wake = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK);
+        let wake =
+            rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK);
         let wake = Arc::new(wake.map_err(std::io::Error::from)?);
         let (orders, received) = sync_channel(MOST_ORDERS);
         let shown = Arc::new(Shown::default());

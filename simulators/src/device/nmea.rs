@@ -57,7 +57,10 @@ impl Nmea {
             return Err(Refused::OutOfRange(format!("a gauge gives at most {most} samples a second")));
         }
         let mut random = Random::new(config.seed);
-        let wind = (i64::try_from(random.below(400)).unwrap_or_default(), i64::try_from(random.below(360)).unwrap_or_default());
+        let wind = (
+            i64::try_from(random.below(400)).unwrap_or_default(),
+            i64::try_from(random.below(360)).unwrap_or_default(),
+        );
         let mut station = Self { config, random, wind, next: at.now, sample: 0, waiting: VecDeque::new() };
         station.schedule(at);
         Ok(station)
@@ -108,7 +111,8 @@ impl Nmea {
     fn say_wind(&mut self) {
         let step = |random: &mut Random, most: u64| random.below(2 * most + 1) as i64 - most as i64;
         let (speed, angle) = self.wind;
-        self.wind = ((speed + step(&mut self.random, 30)).clamp(0, 3000), (angle + step(&mut self.random, 5)).rem_euclid(360));
+        self.wind =
+            ((speed + step(&mut self.random, 30)).clamp(0, 3000), (angle + step(&mut self.random, 5)).rem_euclid(360));
         let mwv = Mwv {
             talker: Talker::WEATHER,
             angle_deg: Decimal::new(self.wind.1 * 10, 1),
@@ -177,7 +181,10 @@ mod tests {
     fn sentences_lie_on_the_second() {
         let at = |ms: u64| {
             let step_ns = if ms > 15_000 { 300_000_000 } else { 0 };
-            Moment { now: Duration::from_millis(ms), utc_ns: 1_795_000_000_250_000_000 + ms as i64 * 1_000_000 + step_ns }
+            Moment {
+                now: Duration::from_millis(ms),
+                utc_ns: 1_795_000_000_250_000_000 + ms as i64 * 1_000_000 + step_ns,
+            }
         };
         let mut station = Nmea::new(NmeaConfig { wind_hz: 4, ..NmeaConfig::default() }, at(0)).expect("sound");
         let (mut ledger, mut said) = (Ledger::default(), Vec::new());
@@ -187,7 +194,8 @@ mod tests {
             }
             said.extend(std::iter::from_fn(|| station.poll_line(at(ms))).map(|line| (ms, line)));
         }
-        let of = |kind: &str| said.iter().filter(|(_, line)| line[3..].starts_with(kind.as_bytes())).collect::<Vec<_>>();
+        let of =
+            |kind: &str| said.iter().filter(|(_, line)| line[3..].starts_with(kind.as_bytes())).collect::<Vec<_>>();
         assert_eq!((of("RMC").len(), of("ZDA").len()), (30, 30));
         assert!((119..=121).contains(&of("MWV").len()), "{}", of("MWV").len());
         let first = String::from_utf8(of("RMC")[0].1.clone()).expect("text");

@@ -189,7 +189,12 @@ fn a_race_is_in_the_ledger() {
     let cleared = ledger.records().iter().filter(|it| it.correction && it.flag == 'c').count();
     assert_eq!((count("C0"), count("RT")), (20, 20));
     assert_eq!(count("C1"), 20 + cleared);
-    assert!(ledger.records().iter().all(|it| it.stored && it.key.starts_with(if it.correction { ['c', 'n'] } else { ['C', 'R'] })));
+    assert!(
+        ledger
+            .records()
+            .iter()
+            .all(|it| it.stored && it.key.starts_with(if it.correction { ['c', 'n'] } else { ['C', 'R'] }))
+    );
 
     let mut stream = std::net::TcpStream::connect(device.report().place.unwrap()).unwrap();
     std::io::Write::write_all(&mut stream, b"RSM\r").unwrap();

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use venue_devices::CivilDate;
 use venue_devices::alge_timy::{
-    Channel, Code, Course, Emulator, Flag, LineBuffer, Message, NumberSource, PrintStyle, PrintedTime,
-    PrintedValue, Record, ResultCode, StartNumber,
+    Channel, Code, Course, Emulator, Flag, LineBuffer, Message, NumberSource, PrintStyle, PrintedTime, PrintedValue,
+    Record, ResultCode, StartNumber,
 };
 
 use super::ledger::{self, Ledger, MemoryRecord};
@@ -53,7 +53,9 @@ impl Timy {
         let race = config.race.map(RaceConfig::actions).unwrap_or_default();
         if config.race.is_some_and(|race| race.runners > RaceConfig::MOST_RUNNERS) {
             let most = RaceConfig::MOST_RUNNERS;
-            return Err(Refused::OutOfRange(format!("a race has at most {most} runners, so that its memory holds them")));
+            return Err(Refused::OutOfRange(format!(
+                "a race has at most {most} runners, so that its memory holds them"
+            )));
         }
         let timezone = config.timezone.clone();
         let (date, time_of_day_ns) = local(&timezone, at.utc_ns);
@@ -65,12 +67,12 @@ impl Timy {
     fn happen(&mut self, at: Moment, incident: &Incident, ledger: &mut Ledger) {
         let done = match *incident {
             Incident::Plain(ref action) => self.act(at, action, ledger),
-            Incident::ClearLast { channel, start_number } => {
-                self.latest(channel, start_number).map_or(Ok(()), |index| self.act(at, &Action::Clear { index }, ledger))
-            }
-            Incident::Renumber { channel, from, to } => self.latest(channel, from).map_or(Ok(()), |index| {
-                self.act(at, &Action::Renumber { index, start_number: to }, ledger)
-            }),
+            Incident::ClearLast { channel, start_number } => self
+                .latest(channel, start_number)
+                .map_or(Ok(()), |index| self.act(at, &Action::Clear { index }, ledger)),
+            Incident::Renumber { channel, from, to } => self
+                .latest(channel, from)
+                .map_or(Ok(()), |index| self.act(at, &Action::Renumber { index, start_number: to }, ledger)),
         };
         if let Err(refused) = done {
             tracing::warn!(%refused, "the race goes on without it");
@@ -84,14 +86,21 @@ impl Timy {
         self.records.iter().rposition(is)
     }
 
-    fn impulse(&mut self, at: Moment, channel: u8, number: u16, time_of_day: Option<Duration>) -> Result<Record, Refused> {
+    fn impulse(
+        &mut self,
+        at: Moment,
+        channel: u8,
+        number: u16,
+        time_of_day: Option<Duration>,
+    ) -> Result<Record, Refused> {
         let channel = Channel::new(channel).ok_or_else(|| out_of_range("a channel is 0 to 9"))?;
         let number = start_number(number)?;
         let ns = match time_of_day {
             Some(time) => u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
             None => local(&self.timezone, at.utc_ns).1,
         };
-        Record::impulse(number, Code::Impulse(channel), ns).ok_or_else(|| out_of_range("a time of day is below 24 hours"))
+        Record::impulse(number, Code::Impulse(channel), ns)
+            .ok_or_else(|| out_of_range("a time of day is below 24 hours"))
     }
 
     /// The run time of a start number, from its latest start and finish.

@@ -17,6 +17,12 @@ pub struct Conditions {
     pub stall: Option<Stall>,
     /// Whether anything passes at all.
     pub passage: Passage,
+}
+
+/// The knobs of a link.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Knobs {
+    pub(super) conditions: Conditions,
     /// Raised to reset all connections.
     pub(super) resets: u64,
 }
@@ -31,6 +37,17 @@ pub enum Passage {
     Cut,
     /// Connections stay, and nothing passes.
     BlackHole,
+}
+
+impl Passage {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Cut => "cut",
+            Self::BlackHole => "black-hole",
+        }
+    }
 }
 
 /// The last `lasting` of each period of `every` nothing passes.

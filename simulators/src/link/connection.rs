@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::Passage;
+use super::conditions::Knobs;
 use super::listener::Shared;
 use super::pipe::{Direction, Pipe};
-use super::{Conditions, Passage};
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,10 +22,10 @@ pub(super) enum Outcome {
 
 /// Runs a connection from its acceptance to its end.
 pub(super) async fn run(client: TcpStream, number: u64, shared: &Shared) -> Outcome {
-    let mut conditions = shared.conditions.clone();
-    let resets = conditions.borrow_and_update().resets;
+    let mut knobs = shared.knobs.clone();
+    let resets = knobs.borrow_and_update().resets;
     let connected = tokio::select! {
-        () = broken(&mut conditions, resets) => Err(io::ErrorKind::ConnectionReset.into()),
+        () = broken(&mut knobs, resets) => Err(io::ErrorKind::ConnectionReset.into()),
         connected = connect(shared) => connected,
     };
     let target = match connected {
@@ -32,7 +33,7 @@ pub(super) async fn run(client: TcpStream, number: u64, shared: &Shared) -> Outc
         Err(error) => return reset(number, &error, &[&client]),
     };
     let passed = tokio::select! {
-        () = broken(&mut conditions, resets) => Err(io::ErrorKind::ConnectionReset.into()),
+        () = broken(&mut knobs, resets) => Err(io::ErrorKind::ConnectionReset.into()),
         passed = pass(&client, &target, number, shared) => passed,
     };
     match passed {
@@ -42,15 +43,15 @@ pub(super) async fn run(client: TcpStream, number: u64, shared: &Shared) -> Outc
 }
 
 /// Waits until a knob breaks the connection.
-async fn broken(conditions: &mut watch::Receiver<Conditions>, resets: u64) {
-    let breaks = |it: &Conditions| it.passage == Passage::Cut || it.resets != resets;
+async fn broken(knobs: &mut watch::Receiver<Knobs>, resets: u64) {
+    let breaks = |it: &Knobs| it.conditions.passage == Passage::Cut || it.resets != resets;
     // An error means that the link ends, and the connection with it.
-    let _ = conditions.wait_for(breaks).await;
+    let _ = knobs.wait_for(breaks).await;
 }
 
 async fn connect(shared: &Shared) -> io::Result<TcpStream> {
     // In a black hole the target does not hear of the client.
-    let _ = shared.conditions.clone().wait_for(|it| it.passage != Passage::BlackHole).await;
+    let _ = shared.knobs.clone().wait_for(|it| it.conditions.passage != Passage::BlackHole).await;
     TcpStream::connect(&shared.connect).await
 }
 

@@ -55,9 +55,7 @@ impl std::str::FromStr for Command {
             ("jitter", _) => duration().map(Self::Jitter),
             ("rate", rate) => rate.parse().map(Self::Rate).map_err(|error| wrong(error.to_string())),
             ("stall", "none") => Ok(Self::Stall(None)),
-            ("stall", stall) => {
-                stall.parse().map(|it| Self::Stall(Some(it))).map_err(|error| wrong(error.to_string()))
-            }
+            ("stall", stall) => stall.parse().map(|it| Self::Stall(Some(it))).map_err(|error| wrong(error.to_string())),
             _ => Err(wrong("not a command".into())),
         }
     }

@@ -8,16 +8,17 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::conditions::Knobs;
 use super::connection::{self, Outcome};
 use super::report::Reporter;
-use super::{Conditions, MOST_CONNECTIONS, Passage};
+use super::{MOST_CONNECTIONS, Passage};
 use crate::clock::Clock;
 
 /// What the tasks of a link share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) connect: String,
-    pub(super) conditions: watch::Receiver<Conditions>,
+    pub(super) knobs: watch::Receiver<Knobs>,
     pub(super) reporter: Reporter,
     pub(super) clock: Clock,
     pub(super) seed: u64,
@@ -60,18 +61,18 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
 
 /// Serves a link until the task is aborted.
 pub(super) async fn serve(port: Port, listener: TcpListener, shared: Arc<Shared>) {
-    let mut conditions = shared.conditions.clone();
+    let mut knobs = shared.knobs.clone();
     let mut connections = JoinSet::new();
     let mut listener = Some(listener);
     loop {
-        if conditions.borrow_and_update().passage == Passage::Cut {
+        if knobs.borrow_and_update().conditions.passage == Passage::Cut {
             listener = None;
         } else if listener.is_none() {
             listener = listen_again(&port).await;
         }
         shared.reporter.update(|it| it.listening = listener.is_some());
         tokio::select! {
-            changed = conditions.changed() => if changed.is_err() { return },
+            changed = knobs.changed() => if changed.is_err() { return },
             accepted = accept(listener.as_ref()), if connections.len() < MOST_CONNECTIONS => {
                 let number = count_accepted(&shared.reporter);
                 connections.spawn(run(accepted, number, Arc::clone(&shared)));

@@ -24,8 +24,8 @@ mod pipe;
 mod report;
 
 pub use conditions::{Conditions, Passage, Stall};
-pub use pipe::PIPE_BYTES;
 pub use control::{Command, UnknownCommand};
+pub use pipe::PIPE_BYTES;
 pub use report::LinkReport;
 
 use std::net::SocketAddr;
@@ -37,6 +37,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::quantity::Rate;
+use conditions::Knobs;
 use report::Reporter;
 
 /// Most connections at a time; more wait in the kernel's queue of the listener.
@@ -69,10 +70,10 @@ impl LinkConfig {
 
 /// Why a link could not be started.
 #[derive(Debug, thiserror::Error)]
-#[error("listen on {address}: {source}; is another program there? `ss -ltnp` tells, port 0 takes a free one")]
+#[error("listen on {address}: {cause}; is another program there? `ss -ltnp` tells, port 0 takes a free one")]
 pub struct LinkError {
     address: SocketAddr,
-    source: std::io::Error,
+    cause: std::io::Error,
 }
 
 /// A user-space TCP link.
@@ -86,21 +87,21 @@ impl Link {
     /// # Errors
     /// If the address cannot be listened on.
     pub fn start(config: LinkConfig) -> Result<LinkHandle, LinkError> {
-        let failed = |source| LinkError { address: config.listen, source };
+        let failed = |cause| LinkError { address: config.listen, cause };
         let port = listener::Port::reserve(config.listen).map_err(failed)?;
         let listening = port.listen().map_err(failed)?;
-        let (conditions, observed) = watch::channel(config.conditions);
+        let (knobs, observed) = watch::channel(Knobs { conditions: config.conditions, resets: 0 });
         let reporter = Reporter::default();
         let shared = Arc::new(listener::Shared {
             connect: config.connect,
-            conditions: observed,
+            knobs: observed,
             reporter: reporter.clone(),
             clock: Clock::start(),
             seed: config.seed,
         });
         let address = port.address();
         let task = tokio::spawn(listener::serve(port, listening, shared));
-        Ok(LinkHandle { address, conditions, reporter, task })
+        Ok(LinkHandle { address, knobs, reporter, task })
     }
 }
 
@@ -110,7 +111,7 @@ impl Link {
 #[derive(Debug)]
 pub struct LinkHandle {
     address: SocketAddr,
-    conditions: watch::Sender<Conditions>,
+    knobs: watch::Sender<Knobs>,
     reporter: Reporter,
     task: JoinHandle<()>,
 }
@@ -123,27 +124,27 @@ impl LinkHandle {
 
     /// Delays each byte by this much, in each direction.
     pub fn set_latency(&self, latency: Duration) {
-        self.conditions.send_modify(|it| it.latency = latency);
+        self.knobs.send_modify(|it| it.conditions.latency = latency);
     }
 
     /// Delays each piece by up to this much more, at random.
     pub fn set_jitter(&self, jitter: Duration) {
-        self.conditions.send_modify(|it| it.jitter = jitter);
+        self.knobs.send_modify(|it| it.conditions.jitter = jitter);
     }
 
     /// Limits each direction of each connection.
     pub fn set_rate(&self, rate: Rate) {
-        self.conditions.send_modify(|it| it.rate = rate);
+        self.knobs.send_modify(|it| it.conditions.rate = rate);
     }
 
     /// Lets the link stand still from time to time.
     pub fn set_stall(&self, stall: Option<Stall>) {
-        self.conditions.send_modify(|it| it.stall = stall);
+        self.knobs.send_modify(|it| it.conditions.stall = stall);
     }
 
     /// Resets all connections and refuses new ones. The port stays reserved.
     pub fn cut(&self) {
-        self.conditions.send_modify(|it| it.passage = Passage::Cut);
+        self.knobs.send_modify(|it| it.conditions.passage = Passage::Cut);
     }
 
     /// Lets nothing pass, neither bytes nor the end of a connection, while connections
@@ -151,22 +152,22 @@ impl LinkHandle {
     /// for a kernel cannot be told not to, and lead nowhere until the end of it. What
     /// is held passes then, as TCP would send it again.
     pub fn black_hole(&self, on: bool) {
-        self.conditions.send_modify(|it| it.passage = if on { Passage::BlackHole } else { Passage::Open });
+        self.knobs.send_modify(|it| it.conditions.passage = if on { Passage::BlackHole } else { Passage::Open });
     }
 
     /// Ends a cut or a black hole.
     pub fn restore(&self) {
-        self.conditions.send_modify(|it| it.passage = Passage::Open);
+        self.knobs.send_modify(|it| it.conditions.passage = Passage::Open);
     }
 
     /// Resets all connections; new ones are welcome.
     pub fn reset_connections(&self) {
-        self.conditions.send_modify(|it| it.resets += 1);
+        self.knobs.send_modify(|it| it.resets += 1);
     }
 
     /// The conditions that hold now.
     pub fn conditions(&self) -> Conditions {
-        self.conditions.borrow().clone()
+        self.knobs.borrow().conditions.clone()
     }
 
     /// Counters and state.

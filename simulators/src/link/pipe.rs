@@ -9,9 +9,10 @@ use rustix::net::{Shutdown, shutdown};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::Passage;
+use super::conditions::Knobs;
 use super::listener::Shared;
 use super::report::Reporter;
-use super::{Conditions, Passage};
 use crate::clock::Clock;
 use crate::random::Random;
 
@@ -46,7 +47,7 @@ struct Piece {
 #[derive(Debug)]
 pub(super) struct Pipe {
     direction: Direction,
-    conditions: watch::Receiver<Conditions>,
+    knobs: watch::Receiver<Knobs>,
     reporter: Reporter,
     clock: Clock,
     random: Random,
@@ -67,7 +68,7 @@ impl Pipe {
         let stream = number * 2 + u64::from(direction == Direction::Down);
         Self {
             direction,
-            conditions: shared.conditions.clone(),
+            knobs: shared.knobs.clone(),
             reporter: shared.reporter.clone(),
             clock: shared.clock,
             random: Random::new(shared.seed ^ stream.wrapping_mul(0x9E37_79B9_7F4A_7C15)),
@@ -98,7 +99,7 @@ impl Pipe {
     }
 
     async fn turn(&mut self, from: &TcpStream, to: &TcpStream, ended: bool) -> Turn {
-        let conditions = self.conditions.borrow_and_update().clone();
+        let conditions = self.knobs.borrow_and_update().conditions.clone();
         let open = conditions.passage == Passage::Open;
         let may_read = open && !ended && self.held_bytes < PIPE_BYTES;
         let room = (PIPE_BYTES - self.held_bytes).min(READ_BYTES);
@@ -108,7 +109,7 @@ impl Pipe {
         let clock = self.clock;
         tokio::select! {
             // An error means that the link ends; so does this task, then.
-            _ = self.conditions.changed() => Turn::Changed,
+            _ = self.knobs.changed() => Turn::Changed,
             count = write_when_due(to, front, due, most, clock) => Turn::Wrote(count),
             bytes = read(from, room), if may_read => Turn::Read(bytes),
         }
@@ -123,7 +124,7 @@ impl Pipe {
 
     /// Accounts for bytes that left; returns whether it was the end of the stream.
     fn release(&mut self, count: usize) -> bool {
-        let rate = self.conditions.borrow().rate;
+        let rate = self.knobs.borrow().conditions.rate;
         self.line_free_at = self.line_free_at.max(self.clock.now()) + rate.time_for(count);
         let front = self.pieces.front_mut().expect("only what is held is written");
         let end = front.bytes.is_empty();

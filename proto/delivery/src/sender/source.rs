@@ -38,7 +38,8 @@ pub enum Read {
     /// The place was deleted after it had been delivered, and no skip record
     /// stands for it (yet).
     NotRetained {
-        /// The first sequence that can still be read.
+        /// The first sequence after it at which something stands: a record, or a
+        /// range that a skip record covers.
         first_retained: Sequence,
     },
     /// Nothing durable stands there yet.

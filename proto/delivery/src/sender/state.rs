@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use venue_schema::Sequence;
+
 use super::{
     status::LinkState,
     welcome::{Comparison, Greeting},
@@ -31,6 +33,8 @@ pub(super) struct Streaming {
     pub(super) connection: ConnectionId,
     pub(super) window: Window,
     pub(super) hold: Hold,
+    /// Where the last skip record that was asked for begins.
+    pub(super) reset_asked: Option<Sequence>,
     /// When the last acknowledgement came, or when the window ceased to be empty.
     pub(super) heard: Duration,
     pub(super) since: Duration,

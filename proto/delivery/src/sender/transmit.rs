@@ -102,7 +102,8 @@ impl Sender {
             false => FailBack::Due(now + self.config.tuning.fail_back),
         };
         let window = Window::new(greeting.mark);
-        let streaming = Streaming { connection, window, hold: Hold::Nothing, heard: now, since: now, fail_back };
+        let (hold, reset_asked) = (Hold::Nothing, None);
+        let streaming = Streaming { connection, window, hold, reset_asked, heard: now, since: now, fail_back };
         self.enter(now, State::Streaming(streaming));
     }
 
@@ -194,7 +195,15 @@ impl Sender {
         Transmit::Frame(frame)
     }
 
+    /// Asks once; a journal that says it has done so and has not is asked again after
+    /// a pause, like one that cannot be read.
     fn ask_for_reset(&mut self, now: Duration, first: Sequence, last: Sequence) -> Transmit {
+        let State::Streaming(streaming) = &mut self.state else { return Transmit::Idle };
+        if streaming.reset_asked.take() == Some(first) {
+            let message = "no skip record stands for what was deleted, although one was asked for".to_owned();
+            return self.hold_reading(now, &ReadFault { at: first, message });
+        }
+        streaming.reset_asked = Some(first);
         self.hold(now, Hold::Reset);
         self.actions.push_back(Action::DeclareReset { first, last });
         Transmit::Again

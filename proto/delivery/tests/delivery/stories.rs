@@ -191,6 +191,29 @@ fn a_reset_waits_until_its_skip_record_is_durable() {
     pair.drain(MINUTE);
 }
 
+/// A journal that claims to have written the skip record and has not is not asked in a
+/// tight loop; status says what is wrong.
+#[test]
+fn a_reset_that_was_not_written_is_asked_for_again_after_a_pause() {
+    let mut pair = delivered(20, 1);
+    pair.store.forget_marks();
+    pair.amnesia = true;
+    pair.gateways[0].journal.retire(11);
+    pair.gateways[0].declares_resets = false;
+    pair.cut_all(0);
+    pair.run_until(MINUTE, "the reset is asked for", |pair| pair.state(0) == LinkState::AwaitingReset);
+    let now = pair.now;
+    pair.gateways[0].sender.handle_reset_declared(now);
+    pair.run(100 * MILLISECOND);
+    assert_eq!(pair.state(0), LinkState::JournalUnreadable);
+    pair.run(2 * SECOND);
+    assert_eq!(pair.gateways[0].resets, [(1, 10), (1, 10)]);
+    pair.gateways[0].journal.skip(1, 10, v1::GapCause::ReceiverReset);
+    let now = pair.now;
+    pair.gateways[0].sender.handle_reset_declared(now);
+    pair.drain(MINUTE);
+}
+
 /// Telemetry is shed while the link is away, also what the receiver had taken without
 /// our knowing: its mark wins though the digest cannot be recomputed.
 #[test]

@@ -1,7 +1,8 @@
 //! When the memory is asked for, and which lines are its repeat.
 //!
 //! ```text
-//!        connected, request, damaged line          RSM sent
+//!        connected ──► Opening ─────────────────────┐
+//!                request, damaged line               ▼ RSM sent
 //! Live ────────────────────────────► (ask due) ───────────► Asked
 //!  ▲ ▲                                                       │ first record
 //!  │ └──── 5 s without a record: ended, incomplete ◄─────────┤
@@ -22,6 +23,10 @@
 //! 3. A repeat that nobody here asked for (a twin did, or the operator) shows in
 //!    the same way: an impulse by wire more than 10 ms older than the one
 //!    before it, or equal to it.
+//!
+//! 4. A line that comes before `RSM` is sent, just after the line came up, may be
+//!    the rest of a repeat that was under way. It is in the memory, so the repeat
+//!    that follows shows it again: until then lines count as repeated ones.
 //!
 //! Taking a live line for a repeated one costs nothing but two impulses of one
 //! key around that line; the reverse would double the whole memory.
@@ -51,6 +56,9 @@ const HOUR_NS: u64 = 3_600_000_000_000;
 /// Which part of the stream it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
+    /// The line came up and the memory will be asked for; the pair of items round
+    /// these lines is open.
+    Opening,
     /// As it happens.
     Live,
     /// `RSM` was sent, into a quiet line or not; nothing came yet.
@@ -79,6 +87,8 @@ pub(super) struct Replay {
     active: bool,
     phase: Phase,
     ask: Option<Ask>,
+    /// `ReplayStarted` was handed out, and its end not yet.
+    open: bool,
     /// Tries since the last complete repeat.
     tries: u32,
     last_asked: Option<Monotonic>,
@@ -96,6 +106,7 @@ impl Replay {
             active,
             phase: Phase::Live,
             ask: None,
+            open: false,
             tries: 0,
             last_asked: None,
             last_line: Duration::ZERO,
@@ -115,14 +126,16 @@ impl Replay {
         self.disconnected(sink);
         (self.tries, self.last_line, self.last_byte) = (0, now, now);
         self.request(now);
+        if self.active {
+            self.phase = Phase::Opening;
+            self.start(sink);
+        }
     }
 
     /// The line went away.
     pub(super) fn disconnected(&mut self, sink: &mut dyn FnMut(Item<'_>)) {
         self.ask = None;
-        if self.running() {
-            sink(Item::ReplayEnded { complete: false });
-        }
+        self.close(false, sink);
         // `newest` stays: the device may go on with a repeat that the line cut.
         (self.phase, self.previous) = (Phase::Live, None);
     }
@@ -156,6 +169,7 @@ impl Replay {
                 }
             }
             Phase::Live => self.fetch_damaged(now),
+            Phase::Opening => (),
         }
     }
 
@@ -175,6 +189,7 @@ impl Replay {
                 let asked = Some(*quiet);
                 self.begin(asked, now, sink)
             }
+            Phase::Opening => false,
             Phase::Live => {
                 is_by_wire(record)
                     && self.newest.is_some_and(|it| steps_back(it, this, 10))
@@ -186,8 +201,7 @@ impl Replay {
                 let anew = opening && self.previous.is_some_and(|it| steps_back(it, this, 1));
                 if anew {
                     // What was damaged and counted so far stays so.
-                    sink(Item::ReplayEnded { complete: false });
-                    sink(Item::ReplayStarted);
+                    self.start(sink);
                 }
                 anew
             }
@@ -201,7 +215,7 @@ impl Replay {
     }
 
     fn begin(&mut self, asked: Option<bool>, now: Monotonic, sink: &mut dyn FnMut(Item<'_>)) -> bool {
-        sink(Item::ReplayStarted);
+        self.start(sink);
         self.phase = Phase::Running { asked, latest: now, records: 1, damaged: false };
         self.previous = None;
         true
@@ -210,9 +224,9 @@ impl Replay {
     /// The trailer of a memory dump came.
     pub(super) fn trailer(&mut self, now: Monotonic, sink: &mut dyn FnMut(Item<'_>)) {
         let (sound, asked) = match self.phase {
-            Phase::Live => return,
+            Phase::Live | Phase::Opening => return,
             Phase::Asked { quiet, .. } => {
-                sink(Item::ReplayStarted);
+                self.start(sink);
                 (quiet, true)
             }
             Phase::Running { asked, damaged, .. } => (asked.unwrap_or(true) && !damaged, asked.is_some()),
@@ -229,7 +243,7 @@ impl Replay {
     pub(super) fn timeout(&mut self, now: Monotonic, sink: &mut dyn FnMut(Item<'_>)) {
         let asked = match self.phase {
             Phase::Asked { at, .. } if now >= at + SILENCE => {
-                sink(Item::ReplayStarted);
+                self.start(sink);
                 true
             }
             Phase::Running { asked, latest, .. } if now >= latest + SILENCE => asked.is_some(),
@@ -246,13 +260,13 @@ impl Replay {
         match self.phase {
             Phase::Asked { at, .. } => Some(at + SILENCE),
             Phase::Running { latest, .. } => Some(latest + SILENCE),
-            Phase::Live => self.ask_due(),
+            Phase::Live | Phase::Opening => self.ask_due(),
         }
     }
 
     /// Whether `RSM` is to be sent now; it then counts as sent.
     pub(super) fn transmit(&mut self, now: Monotonic) -> bool {
-        let due = self.phase == Phase::Live && self.ask_due().is_some_and(|due| now >= due);
+        let due = matches!(self.phase, Phase::Live | Phase::Opening) && self.ask_due().is_some_and(|due| now >= due);
         if due {
             self.ask = None;
             self.tries = self.tries.saturating_add(1);
@@ -276,7 +290,20 @@ impl Replay {
     fn end(&mut self, complete: bool, sink: &mut dyn FnMut(Item<'_>)) {
         self.newest = self.previous.take().or(self.newest);
         self.phase = Phase::Live;
-        sink(Item::ReplayEnded { complete });
+        self.close(complete, sink);
+    }
+
+    /// Occurrences count from 1 again: what was open ends here, incomplete.
+    fn start(&mut self, sink: &mut dyn FnMut(Item<'_>)) {
+        self.close(false, sink);
+        self.open = true;
+        sink(Item::ReplayStarted);
+    }
+
+    fn close(&mut self, complete: bool, sink: &mut dyn FnMut(Item<'_>)) {
+        if core::mem::take(&mut self.open) {
+            sink(Item::ReplayEnded { complete });
+        }
     }
 }
 

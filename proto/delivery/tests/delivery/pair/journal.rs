@@ -88,6 +88,8 @@ impl Journal {
             ..Default::default()
         };
         let event = v1::Event { content: Some(v1::event::Content::Gap(gap)), ..Default::default() };
+        // What lies within a wider range crosses as part of that.
+        self.skips.retain(|end, (begin, _)| *end > last || *begin < first);
         self.skips.insert(last, (first, event.encode_to_vec().into()));
     }
 

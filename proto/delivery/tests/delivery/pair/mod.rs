@@ -53,6 +53,7 @@ pub(crate) struct Pair {
     pub(crate) amnesia: bool,
     pub(crate) peak_in_flight_bytes: usize,
     orphans: u64,
+    stuck: u32,
     pub(crate) frames: u64,
     connections: BTreeMap<(usize, ConnectionId), Connection>,
 }
@@ -71,6 +72,7 @@ impl Pair {
             amnesia: false,
             peak_in_flight_bytes: 0,
             orphans: 0,
+            stuck: 0,
             frames: 0,
             connections: BTreeMap::new(),
         };
@@ -211,6 +213,8 @@ impl Pair {
         let retry = self.receivers.iter().any(Receiver::has_pending).then_some(self.now + 100 * MILLISECOND);
         let next = timers.chain(receivers).chain(packets).chain(retry).min().unwrap_or(end);
         // A deadline that has passed and still stands would stop the clock.
+        self.stuck = if next <= self.now { self.stuck + 1 } else { 0 };
+        assert!(self.stuck < 1000, "a deadline stands: {:#?}", self.gateways[0].sender);
         self.now = next.clamp(self.now, end).max(self.now + Duration::from_micros(1));
         for gateway in &mut self.gateways {
             gateway.sender.handle_timeout(self.now);

@@ -1,0 +1,55 @@
+//! The command line: arguments in, a bench that runs until it is told to stop.
+
+mod cloud;
+mod console;
+mod device;
+mod link;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The bench of the Venue Gateway: simulated devices, cloud and links.
+///
+/// Exit codes: 0 ended as asked (SIGINT, SIGTERM, `quit` on stdin, or done), 1 failed, 2 wrong arguments.
+#[derive(Debug, Parser)]
+#[command(name = "venue-sim", version, max_term_width = 120)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// One simulated device on a PTY, a serial port or TCP.
+    Device(device::DeviceArguments),
+    /// A receiver with faults on request.
+    Cloud(cloud::CloudArguments),
+    /// A user-space network link: latency, rate, stalls, cuts, black holes.
+    Link(link::LinkArguments),
+}
+
+impl Cli {
+    /// Runs the command and tells what failed on stderr.
+    pub fn run(self) -> ExitCode {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return failed(&error.into()),
+        };
+        let ran = runtime.block_on(async {
+            match self.command {
+                Command::Device(arguments) => device::run(arguments).await,
+                Command::Cloud(arguments) => cloud::run(arguments).await,
+                Command::Link(arguments) => link::run(arguments).await,
+            }
+        });
+        // A thread that reads stdin cannot be ended; it is not waited for.
+        runtime.shutdown_background();
+        ran.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("venue-sim: failed to {error:#}");
+    ExitCode::FAILURE
+}
