@@ -1,9 +1,9 @@
 //! The dark times of a source: when its line was gone or the gateway was down.
 //!
 //! A device without a memory loses what it says meanwhile; the loss is declared by
-//! a gap that is opened when the darkness begins and closed when the line is back.
-//! A device with a memory is asked for it; when its replay was complete, the gap
-//! is healed.
+//! a gap that reaches from the last frame that was heard to the first that is heard
+//! again: opened when the line is gone, closed with that frame. A device with a
+//! memory is asked for it; when its replay was complete, the gap is healed.
 
 use venue_schema::v1::{DeviceRange, Gap, GapCause, GapState, gap};
 
@@ -27,12 +27,13 @@ pub(super) struct DarkTimes {
     heals: bool,
     open: Option<Dark>,
     connected: bool,
+    last_heard: Option<Received>,
 }
 
 impl DarkTimes {
     /// Nothing is dark yet.
     pub(super) fn new(source: &str, device_id: &str, heals: bool) -> Self {
-        Self { source: source.to_owned(), device_id: device_id.to_owned(), heals, open: None, connected: false }
+        Self { source: source.to_owned(), device_id: device_id.to_owned(), heals, open: None, connected: false, last_heard: None }
     }
 
     /// The gateway starts: what was last heard before it stopped, if anything,
@@ -42,17 +43,22 @@ impl DarkTimes {
         self.begin(since, "the gateway was not running")
     }
 
+    /// The line came up.
+    pub(super) fn connected(&mut self) {
+        self.connected = true;
+    }
+
     /// The line went away.
     pub(super) fn disconnected(&mut self, now: Received) -> Option<Gap> {
         if !std::mem::replace(&mut self.connected, false) {
             return None;
         }
-        self.begin(now, "the line to the device was gone")
+        self.begin(self.last_heard.unwrap_or(now), "the line to the device was gone")
     }
 
-    /// The line came up.
-    pub(super) fn connected(&mut self, now: Received) -> Option<Gap> {
-        self.connected = true;
+    /// A sound frame came.
+    pub(super) fn heard(&mut self, now: Received) -> Option<Gap> {
+        self.last_heard = Some(now);
         if self.heals { None } else { self.end(now, GapState::Closed) }
     }
 
@@ -116,10 +122,12 @@ mod tests {
     #[test]
     fn a_device_without_memory_leaves_a_closed_gap() {
         let mut dark = DarkTimes::new("wind", "gauge", false);
-        assert_eq!(dark.connected(at(0)), None);
-        let open = dark.disconnected(at(5)).expect("opened");
-        assert_eq!(dark.disconnected(at(6)), None, "one dark time is one gap");
-        let closed = dark.connected(at(9)).expect("closed");
+        dark.connected();
+        assert_eq!(dark.heard(at(5)), None);
+        let open = dark.disconnected(at(6)).expect("opened");
+        assert_eq!(dark.disconnected(at(7)), None, "one dark time is one gap");
+        dark.connected();
+        let closed = dark.heard(at(9)).expect("closed");
         assert_eq!((open.state(), closed.state()), (GapState::Open, GapState::Closed));
         assert_eq!(open.gap_id, closed.gap_id);
         assert_eq!((closed.first_receive_utc_ns, closed.last_receive_utc_ns), (at(5).utc_ns, at(9).utc_ns));
@@ -131,7 +139,8 @@ mod tests {
     fn a_complete_replay_heals() {
         let mut dark = DarkTimes::new("timer", "timer-a", true);
         assert_eq!(dark.started(Some(at(3))).expect("opened").first_receive_utc_ns, at(3).utc_ns);
-        assert_eq!(dark.connected(at(10)), None);
+        dark.connected();
+        assert_eq!(dark.heard(at(10)), None);
         assert_eq!(dark.replayed(at(11), false), None);
         assert_eq!(dark.replayed(at(12), true).expect("healed").state(), GapState::Healed);
         assert_eq!(dark.replayed(at(13), true), None);

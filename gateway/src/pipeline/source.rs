@@ -81,7 +81,11 @@ impl<S: Storage> SourcePipeline<S> {
     pub fn item(&mut self, arrival: &Arrival, item: &Item<'_>) {
         self.items += 1;
         match item {
-            Item::Frame { .. } => self.counters.frames += 1,
+            Item::Frame { .. } => {
+                self.counters.frames += 1;
+                let gap = self.dark.heard(arrival.received);
+                self.append_gap(gap, arrival);
+            }
             Item::Reading(reading) => self.reading(arrival, reading),
             Item::Unknown { offset, bytes } => self.unknown(arrival, *offset, bytes),
             Item::Bad { offset, bytes, error } => self.bad(arrival, *offset, bytes, *error),
@@ -116,7 +120,10 @@ impl<S: Storage> SourcePipeline<S> {
         let status = v1::DeviceStatus { state: state.into(), text, values: Vec::new() };
         self.append_own(Lane::Telemetry, event::Content::DeviceStatus(status), Vec::new(), arrival);
         let gap = match event {
-            LineEvent::Connected { .. } => self.dark.connected(arrival.received),
+            LineEvent::Connected { .. } => {
+                self.dark.connected();
+                None
+            }
             LineEvent::Disconnected { .. } => {
                 self.events.replay_ended();
                 let summary = self.noise.finish();

@@ -173,7 +173,8 @@ impl Body {
     /// A place in the queue of the current connection. Without a connection there
     /// is room too: the conversation then has nothing to send but work to do.
     fn room(&mut self) -> Option<Room> {
-        let current = self.streams.values().rev().find_map(|(_, frames)| frames.clone());
+        let stream = self.sender.connection().and_then(|connection| self.streams.get(&connection));
+        let current = stream.and_then(|(_, frames)| frames.clone());
         let Some(frames) = current else { return Some(Room(None)) };
         match frames.clone().try_reserve_owned() {
             Ok(permit) => Some(Room(Some(permit))),
