@@ -5,6 +5,7 @@
 //! | [`device`] | a timing device or sensor on a PTY, a serial port or TCP | impulses, plugs, noise, pace |
 //! | [`link`] | the network | latency, rate, stalls, cut, black hole |
 //! | [`cloud`] | the receiver | slow acknowledgements, refusals, resets, amnesia, lies |
+//! | [`demo`] | a race at a venue, with a verdict | runners, sabotage |
 //! | [`cli`] | the command line over them | – |
 //!
 //! A library first: a test turns knobs and waits for conditions (`until`), it never
@@ -15,6 +16,7 @@
 pub mod cli;
 pub mod clock;
 pub mod cloud;
+pub mod demo;
 pub mod device;
 pub mod link;
 pub mod quantity;

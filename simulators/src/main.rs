@@ -1,12 +1,17 @@
-//! `venue-sim`: see [`venue_sim::cli`].
+//! `venue-sim`: see [`venue_sim::cli`]. Called with `gateway` first it is
+//! `venue-gateway`, so that the demo needs no second program.
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::Parser as _;
 use venue_sim::cli::Cli;
 
 fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|first| first == "gateway") {
+        return venue_gateway::cli::main(arguments.into_iter().skip(1)).into();
+    }
     let filter = tracing_subscriber::EnvFilter::try_from_env("VENUE_SIM_LOG").unwrap_or_else(|_| "warn".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    Cli::parse().run()
+    Cli::parse_from(arguments).run()
 }

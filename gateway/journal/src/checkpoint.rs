@@ -83,6 +83,10 @@ fn put_names_and_numbers(bytes: &mut Vec<u8>, source: &SourceKnowledge) {
     put_count(bytes, source.name.len());
     bytes.extend_from_slice(source.name.as_bytes());
     put_intervals(bytes, &source.ordinals);
+    let (utc_ns, monotonic_ns) = source.last_received.unwrap_or_default();
+    bytes.push(u8::from(source.last_received.is_some()) | u8::from(utc_ns.is_some()) << 1);
+    bytes.extend_from_slice(&utc_ns.unwrap_or(0).to_le_bytes());
+    bytes.extend_from_slice(&monotonic_ns.to_le_bytes());
     put_count(bytes, source.numbers.sets().len());
     for (device, epoch, numbers) in source.numbers.sets() {
         bytes.extend_from_slice(&device.to_le_bytes());
@@ -135,6 +139,9 @@ fn take_names_and_numbers(fields: &mut Fields<'_>) -> Option<SourceKnowledge> {
     let length = usize::try_from(fields.u32()?).ok()?;
     let mut source = SourceKnowledge::named(std::str::from_utf8(fields.bytes(length)?).ok()?);
     source.ordinals = take_intervals(fields)?;
+    let [known] = fields.array()?;
+    let (utc_ns, monotonic_ns) = (i64::from_le_bytes(fields.array()?), fields.u64()?);
+    source.last_received = (known & 1 != 0).then_some(((known & 2 != 0).then_some(utc_ns), monotonic_ns));
     for _ in 0..fields.u32()? {
         let (device, epoch) = (fields.u64()?, fields.u64()?);
         source.numbers.insert_set(device, epoch, take_intervals(fields)?);
@@ -156,9 +163,9 @@ mod tests {
     fn source(keys: u128) -> SourceKnowledge {
         let mut source = SourceKnowledge::named("finish");
         for key in 1..=keys {
-            source.learn(key as u64, Some(Identity::Key { hash: key, occurrence: 1 }));
+            source.learn(key as u64, Some(Identity::Key { hash: key, occurrence: 1 }), (Some(-7), key as u64));
         }
-        source.learn(500, Some(Identity::Sequence { device: 3, epoch: 4, number: 5 }));
+        source.learn(500, Some(Identity::Sequence { device: 3, epoch: 4, number: 5 }), (None, 9));
         source
     }
 
@@ -168,20 +175,23 @@ mod tests {
         let durable = PerLane { results: Sequence(9), telemetry: Sequence(4) };
         let skip = Skip { first: Sequence(2), last: Sequence(3), gap_event: Bytes::from_static(b"gap") };
         let skips = PerLane { results: Skips::new(), telemetry: [(Sequence(2), skip)].into() };
-        let (bytes, trimmed) = encode(durable, &[source(3), SourceKnowledge::named("b")], &skips, 4096, Checksum::plain());
+        let (bytes, trimmed) =
+            encode(durable, &[source(3), SourceKnowledge::named("b")], &skips, 4096, Checksum::plain());
         let read = decode(&bytes, Checksum::plain()).unwrap();
         assert_eq!((trimmed, read.durable, &read.skips), (0, durable, &skips));
         assert_eq!(read.sources[0].ordinals.intervals(), [(1, 3), (500, 500)]);
         assert_eq!(read.sources[0].keys.occurrences(3), 1);
         assert!(read.sources[0].numbers.contains(3, 4, 5));
-        assert_eq!(read.sources[1].name, "b");
+        assert_eq!(read.sources[0].last_received, Some((None, 9)));
+        assert_eq!((read.sources[1].name.as_str(), read.sources[1].last_received), ("b", None));
         assert!(decode(&bytes[..bytes.len() - 1], Checksum::plain()).is_none());
     }
 
     /// A segment must hold records, not only a memory of old ones.
     #[test]
     fn the_oldest_keys_are_left_out_where_space_is_short() {
-        let (bytes, trimmed) = encode(PerLane::default(), &[source(1000)], &PerLane::default(), 4096, Checksum::plain());
+        let (bytes, trimmed) =
+            encode(PerLane::default(), &[source(1000)], &PerLane::default(), 4096, Checksum::plain());
         assert!(bytes.len() <= 4096 && trimmed > 700, "{} bytes, {trimmed} trimmed", bytes.len());
         let read = decode(&bytes, Checksum::plain()).unwrap();
         assert_eq!((read.sources[0].keys.occurrences(1), read.sources[0].keys.occurrences(1000)), (0, 1));

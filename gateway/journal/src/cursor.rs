@@ -9,7 +9,9 @@ use venue_schema::{
 
 use crate::{
     Journal,
-    format::{CURSOR_SLOT_BYTES, CursorSlot, FileName, MAX_CURSOR_NAME_BYTES, MAX_RECEIVER_ID_BYTES, PAGE_BYTES, Unreadable},
+    format::{
+        CURSOR_SLOT_BYTES, CursorSlot, FileName, MAX_CURSOR_NAME_BYTES, MAX_RECEIVER_ID_BYTES, PAGE_BYTES, Unreadable,
+    },
     gap::LossExtent,
     journal::lock,
     storage::{Storage, StorageFile, read_exact},
@@ -42,7 +44,9 @@ pub enum CursorError {
     #[error("all {MAX_CURSORS} cursors are in use; forget one that is no longer needed")]
     TooMany,
     /// A name does not fit into a slot.
-    #[error("a cursor's name has 1 to {MAX_CURSOR_NAME_BYTES} bytes and a receiver's id at most {MAX_RECEIVER_ID_BYTES}, unlike `{0}`")]
+    #[error(
+        "a cursor's name has 1 to {MAX_CURSOR_NAME_BYTES} bytes and a receiver's id at most {MAX_RECEIVER_ID_BYTES}, unlike `{0}`"
+    )]
     BadName(String),
     /// The file of cursors could not be written.
     #[error("failed to write the file `cursors`: {0}")]
@@ -107,7 +111,9 @@ impl<F: StorageFile> CursorTable<F> {
         let plain = |error| (error, None);
         let file = match storage.open(FileName::CURSORS) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => storage.create(FileName::CURSORS).map_err(plain)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                storage.create(FileName::CURSORS).map_err(plain)?
+            }
             Err(error) => return Err(plain(error)),
         };
         let size = file.size().map_err(plain)?;
@@ -135,7 +141,11 @@ impl<F: StorageFile> CursorTable<F> {
 
     /// The highest mark of a lane in an epoch.
     pub(crate) fn highest_mark(&self, epoch: JournalEpoch, lane: Lane) -> Sequence {
-        self.slots().filter(|slot| slot.epoch == epoch && slot.lane == lane).map(|slot| slot.mark).max().unwrap_or_default()
+        self.slots()
+            .filter(|slot| slot.epoch == epoch && slot.lane == lane)
+            .map(|slot| slot.mark)
+            .max()
+            .unwrap_or_default()
     }
 
     /// Sets every cursor to the beginning of an epoch.
@@ -151,14 +161,20 @@ impl<F: StorageFile> CursorTable<F> {
     }
 
     fn find(&self, name: &str, lane: Lane, receiver_id: Option<&str>) -> Option<usize> {
-        let fits = |slot: &CursorSlot| slot.name == name && slot.lane == lane && receiver_id.is_none_or(|id| slot.receiver_id == id);
-        let found = self.entries.iter().enumerate().filter(|(_, entry)| entry.as_ref().is_some_and(|entry| fits(&entry.slot)));
+        let fits = |slot: &CursorSlot| {
+            slot.name == name && slot.lane == lane && receiver_id.is_none_or(|id| slot.receiver_id == id)
+        };
+        let found =
+            self.entries.iter().enumerate().filter(|(_, entry)| entry.as_ref().is_some_and(|entry| fits(&entry.slot)));
         // Where a receiver took over from another, the one that counts is required.
-        found.max_by_key(|(index, entry)| (entry.as_ref().is_some_and(|entry| entry.slot.required), *index)).map(|(index, _)| index)
+        found
+            .max_by_key(|(index, entry)| (entry.as_ref().is_some_and(|entry| entry.slot.required), *index))
+            .map(|(index, _)| index)
     }
 
     fn slot_mut(&mut self, index: usize) -> &mut CursorSlot {
-        let entry = self.entries[index].as_mut().expect("a cursor's slot stays taken as long as its handle may be used");
+        let entry =
+            self.entries[index].as_mut().expect("a cursor's slot stays taken as long as its handle may be used");
         entry.dirty = true;
         &mut entry.slot
     }
@@ -202,7 +218,12 @@ impl<S: Storage> Clone for Cursor<S> {
 impl<S: Storage> Cursor<S> {
     fn with<T>(&self, read: impl FnOnce(&CursorSlot) -> T) -> T {
         let table = lock(&self.journal.inner.cursors);
-        read(&table.entries[self.index].as_ref().expect("a cursor's slot stays taken as long as its handle may be used").slot)
+        read(
+            &table.entries[self.index]
+                .as_ref()
+                .expect("a cursor's slot stays taken as long as its handle may be used")
+                .slot,
+        )
     }
 
     /// Everything up to this sequence is at the consumer; and the digest after it.
@@ -275,16 +296,25 @@ impl<S: Storage> Journal<S> {
     ///
     /// # Errors
     /// [`CursorError::TooMany`], [`CursorError::BadName`] and [`CursorError::Io`].
-    pub fn cursor(&self, name: &str, receiver_id: Option<&str>, lane: Lane, required: bool) -> Result<Cursor<S>, CursorError> {
+    pub fn cursor(
+        &self,
+        name: &str,
+        receiver_id: Option<&str>,
+        lane: Lane,
+        required: bool,
+    ) -> Result<Cursor<S>, CursorError> {
         check_names(name, receiver_id.unwrap_or_default())?;
         let epoch = self.epoch();
         let mut table = lock(&self.inner.cursors);
-        let found = table.find(name, lane, receiver_id).or_else(|| receiver_id.and_then(|_| table.find(name, lane, Some(""))));
+        let found =
+            table.find(name, lane, receiver_id).or_else(|| receiver_id.and_then(|_| table.find(name, lane, Some(""))));
         let index = match found {
             Some(index) => index,
             None => table.entries.iter().position(Option::is_none).ok_or(CursorError::TooMany)?,
         };
-        for slot in table.entries.iter_mut().flatten().filter(|entry| entry.slot.name == name && entry.slot.lane == lane) {
+        for slot in
+            table.entries.iter_mut().flatten().filter(|entry| entry.slot.name == name && entry.slot.lane == lane)
+        {
             // Whoever had the name before no longer holds records back.
             slot.dirty |= slot.slot.required;
             slot.slot.required = false;

@@ -57,7 +57,9 @@ impl<S: Storage> Journal<S> {
         let mut writer = lock(&self.inner.writer);
         let mut stage = lock(&self.inner.stage);
         if stage.halted || Lane::ALL.into_iter().any(|lane| !stage.lanes[lane].waiting.is_empty()) {
-            return Err(CommitError::Halted { reason: "events were appended while a new epoch was begun; try again".to_owned() });
+            return Err(CommitError::Halted {
+                reason: "events were appended while a new epoch was begun; try again".to_owned(),
+            });
         }
         let predecessor = stage.epoch;
         let old = lock(&self.inner.meta).slot.clone();
@@ -98,7 +100,11 @@ impl<S: Storage> Journal<S> {
         let failed = |error: std::io::Error| CommitError::Halted { reason: format!("failed to open meta: {error}") };
         let open = || inner.storage.open(FileName::META).map_err(failed);
         let no_segment = |file| LaneWriter { file, generation: 0, checksum: Checksum::plain(), size: 0, offset: 0 };
-        let known = stage.known.iter().map(|source| SourceKnowledge { ordinals: Default::default(), ..source.clone() }).collect();
+        let known = stage
+            .known
+            .iter()
+            .map(|source| SourceKnowledge { ordinals: Default::default(), ..source.clone() })
+            .collect();
         let meta = crate::meta::Meta::open(&*inner.storage, lock(&inner.meta).slot.clone()).map_err(failed)?;
         let cursors = crate::cursor::CursorTable::open(&*inner.storage).map_err(|(error, _)| failed(error))?.table;
         let spares = std::mem::take(&mut *lock(&inner.spares));
@@ -156,7 +162,9 @@ impl<S: Storage> Journal<S> {
                 outcome = coming.append_again(lane, &visited, now);
                 if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })
-            .map_err(|error| CommitError::Halted { reason: format!("failed to read the {} lane: {error}", lane.name()) })?;
+            .map_err(|error| CommitError::Halted {
+                reason: format!("failed to read the {} lane: {error}", lane.name()),
+            })?;
             outcome?;
         }
         while coming.has_waiting() {
@@ -173,7 +181,13 @@ impl<S: Storage> Journal<S> {
                 Visited::Record { header, event } => stage.append_copy(lane, header, event),
                 Visited::Skip(skip) => stage.append_foreign_gap(lane, &skip.gap_event),
                 Visited::Damaged { first, last } => {
-                    let skip = stage.author.skip(stage.epoch, lane, (*first, *last), GapCause::Quarantined, LossExtent::default());
+                    let skip = stage.author.skip(
+                        stage.epoch,
+                        lane,
+                        (*first, *last),
+                        GapCause::Quarantined,
+                        LossExtent::default(),
+                    );
                     stage.append_foreign_gap(lane, &skip.gap_event);
                 }
             }
@@ -207,7 +221,8 @@ impl<S: Storage> Journal<S> {
 
     /// Removes the segments of an epoch that did not come about; what is left, opening drops.
     fn withdraw(&self) {
-        let catalog = std::mem::take(&mut *self.inner.catalog.write().expect("no thread panics while it holds the catalog"));
+        let catalog =
+            std::mem::take(&mut *self.inner.catalog.write().expect("no thread panics while it holds the catalog"));
         for entry in Lane::ALL.into_iter().flat_map(|lane| &catalog.segments[lane]) {
             let _ = self.recycle(entry.name());
         }
@@ -218,7 +233,9 @@ impl<S: Storage> Journal<S> {
         lock(&self.inner.cursors).begin_epoch(epoch);
         let outcome = self.sync_cursors_now(now).map_err(WriteFailure::of("sync", FileName::CURSORS));
         let outcome = outcome.and_then(|()| {
-            old_segments.iter().try_for_each(|entry| self.recycle(entry.name()).map_err(WriteFailure::of("retire", entry.name())))
+            old_segments
+                .iter()
+                .try_for_each(|entry| self.recycle(entry.name()).map_err(WriteFailure::of("retire", entry.name())))
         });
         let mut writer = lock(&self.inner.writer);
         self.update_room(&writer);

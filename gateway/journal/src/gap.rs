@@ -80,7 +80,14 @@ impl GapAuthor {
     }
 
     /// A range of a lane that is missing for good.
-    pub(crate) fn skip(&self, epoch: JournalEpoch, lane: Lane, range: (Sequence, Sequence), cause: GapCause, extent: LossExtent) -> Skip {
+    pub(crate) fn skip(
+        &self,
+        epoch: JournalEpoch,
+        lane: Lane,
+        range: (Sequence, Sequence),
+        cause: GapCause,
+        extent: LossExtent,
+    ) -> Skip {
         let (first, last) = range;
         assert!(Sequence::ZERO < first && first <= last, "a skipped range {first}..{last} has its ends in order");
         let mut event = self.event(Loss {

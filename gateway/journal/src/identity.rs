@@ -236,7 +236,12 @@ pub(crate) struct SourceKnowledge {
     pub(crate) ordinals: IntervalSet,
     pub(crate) keys: RecentKeys,
     pub(crate) numbers: DeviceNumbers,
+    /// When its latest record was received.
+    pub(crate) last_received: Option<Received>,
 }
+
+/// A receive time: UTC ns if a date was known, and ns since the boot.
+pub(crate) type Received = (Option<i64>, u64);
 
 impl SourceKnowledge {
     pub(crate) fn named(name: &str) -> Self {
@@ -244,7 +249,10 @@ impl SourceKnowledge {
     }
 
     /// Takes in a record that is durable.
-    pub(crate) fn learn(&mut self, ordinal: u64, identity: Option<Identity>) {
+    pub(crate) fn learn(&mut self, ordinal: u64, identity: Option<Identity>, received: Received) {
+        if self.ordinals.last().is_none_or(|last| ordinal > last) {
+            self.last_received = Some(received);
+        }
         if ordinal > 0 {
             self.ordinals.insert(ordinal);
         }
@@ -275,7 +283,10 @@ mod tests {
             keys.insert(key, 1);
         }
         keys.insert(5, 3);
-        assert_eq!((keys.len(), keys.occurrences(0), keys.occurrences(1), keys.occurrences(5)), (MAX_KEYS_PER_SOURCE, 0, 1, 3));
+        assert_eq!(
+            (keys.len(), keys.occurrences(0), keys.occurrences(1), keys.occurrences(5)),
+            (MAX_KEYS_PER_SOURCE, 0, 1, 3)
+        );
         assert_eq!(keys.newest(2).last(), Some((MAX_KEYS_PER_SOURCE as u128, 1)));
     }
 

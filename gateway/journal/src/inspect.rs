@@ -11,7 +11,11 @@ use crate::{
     checkpoint::Skips,
     cursor::read_slots,
     format::{CursorSlot, FileName, Unreadable},
-    recovery::{Finding, OpenError, replay::Replay, scan::{Scan, scan}},
+    recovery::{
+        Finding, OpenError,
+        replay::Replay,
+        scan::{Scan, scan},
+    },
     segment::SegmentFile,
     storage::{Storage, StorageFile, read_exact},
     visit::{Visited, visit},
@@ -159,15 +163,22 @@ impl<S: Storage> ReadOnlyJournal<S> {
         loop {
             match Self::look(&storage) {
                 // A running gateway may retire a segment between two looks.
-                Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS => attempt += 1,
+                Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS => {
+                    attempt += 1
+                }
                 Err(error) => return Err(error),
                 Ok((segments, skips, ends, summary)) => return Ok(Self { storage, segments, skips, ends, summary }),
             }
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "the parts of Self but the storage, which the caller keeps for another attempt")]
-    fn look(storage: &S) -> Result<(PerLane<Vec<SegmentEntry>>, PerLane<Skips>, PerLane<Sequence>, Summary), OpenError> {
+    #[expect(
+        clippy::type_complexity,
+        reason = "the parts of Self but the storage, which the caller keeps for another attempt"
+    )]
+    fn look(
+        storage: &S,
+    ) -> Result<(PerLane<Vec<SegmentEntry>>, PerLane<Skips>, PerLane<Sequence>, Summary), OpenError> {
         let mut scan = scan(storage, Duration::ZERO)?;
         let Some(meta) = scan.meta.clone() else { return Err(OpenError::NoJournal) };
         let cursors = read_cursors(storage)?;
@@ -214,7 +225,8 @@ impl<S: Storage> ReadOnlyJournal<S> {
     ) -> Result<(), OpenError> {
         let from = from.max(Sequence(1));
         let to = to.min(self.ends[lane]);
-        let outcome = visit(&self.storage, &self.segments[lane], &self.skips[lane], from, to, |visited| each(visited.into()));
+        let outcome =
+            visit(&self.storage, &self.segments[lane], &self.skips[lane], from, to, |visited| each(visited.into()));
         outcome.map_err(OpenError::io("read", lane.name()))
     }
 
@@ -295,7 +307,9 @@ impl From<Visited<'_>> for StoredElement {
                 receive_utc_ns: header.receive_utc_ns,
                 event: Bytes::copy_from_slice(event),
             },
-            Visited::Skip(skip) => Self::Skipped { first: skip.first, last: skip.last, gap_event: skip.gap_event.clone() },
+            Visited::Skip(skip) => {
+                Self::Skipped { first: skip.first, last: skip.last, gap_event: skip.gap_event.clone() }
+            }
             Visited::Damaged { first, last } => Self::Damaged { first, last },
         }
     }

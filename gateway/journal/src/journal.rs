@@ -63,7 +63,10 @@ pub(crate) struct Inner<S: Storage> {
 
 impl<S: Storage> std::fmt::Debug for Inner<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Journal").field("geometry", &self.geometry).field("watermarks", &self.watermarks).finish_non_exhaustive()
+        f.debug_struct("Journal")
+            .field("geometry", &self.geometry)
+            .field("watermarks", &self.watermarks)
+            .finish_non_exhaustive()
     }
 }
 
@@ -120,6 +123,13 @@ impl<S: Storage> Journal<S> {
     /// Registers a source by name; the same name gives the same source for the life of the journal.
     pub fn source(&self, name: &str) -> SourceId {
         lock(&self.inner.stage).source(name)
+    }
+
+    /// When the latest durable record of a source was received: UTC ns if a date was known then, and
+    /// time since the boot of that time. None if the journal holds nothing of it.
+    pub fn last_received(&self, source: SourceId) -> Option<(Option<i64>, Duration)> {
+        let (utc_ns, monotonic_ns) = lock(&self.inner.stage).known[source.0 as usize].last_received?;
+        Some((utc_ns, Duration::from_nanos(monotonic_ns)))
     }
 
     /// Holds the stage, to append one event or several in a row. Keep it for a moment only:

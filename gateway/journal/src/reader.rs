@@ -3,7 +3,10 @@
 use std::{io, sync::atomic::Ordering, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use venue_schema::{Sequence, v1::{GapCause, Lane}};
+use venue_schema::{
+    Sequence,
+    v1::{GapCause, Lane},
+};
 
 use crate::{
     Journal,
@@ -142,7 +145,13 @@ impl<S: Storage> Journal<S> {
     ///
     /// # Panics
     /// If the range is not below the watermark.
-    pub fn declare_quarantined(&self, lane: Lane, first: Sequence, last: Sequence, now: Duration) -> Result<(), CommitError> {
+    pub fn declare_quarantined(
+        &self,
+        lane: Lane,
+        first: Sequence,
+        last: Sequence,
+        now: Duration,
+    ) -> Result<(), CommitError> {
         assert!(last <= self.watermarks()[lane], "only what was durable can be quarantined");
         let mut writer = lock(&self.inner.writer);
         if let Some(reason) = &writer.halted {
@@ -193,7 +202,10 @@ impl<S: Storage> Reader<S> {
             }
             let segment = catalog.segment_of(self.lane, from).map(|(entry, next)| (entry.clone(), next));
             let Some((entry, next)) = segment else {
-                return Err(ReadError::NotRetained { lane: self.lane, first_retained: catalog.first_retained(self.lane) });
+                return Err(ReadError::NotRetained {
+                    lane: self.lane,
+                    first_retained: catalog.first_retained(self.lane),
+                });
             };
             let stop = [Some(durable.next()), next, catalog.next_skip(self.lane, from)].into_iter().flatten().min();
             (stop.unwrap_or(durable.next()), entry)
@@ -202,7 +214,13 @@ impl<S: Storage> Reader<S> {
     }
 
     /// Reads records from `from` on and below `stop` out of one segment.
-    fn read_segment(&mut self, entry: SegmentEntry, from: Sequence, stop: Sequence, limits: Limits) -> Result<ReadItem, ReadError> {
+    fn read_segment(
+        &mut self,
+        entry: SegmentEntry,
+        from: Sequence,
+        stop: Sequence,
+        limits: Limits,
+    ) -> Result<ReadItem, ReadError> {
         let name = entry.name();
         let failed = |source| ReadError::Io { name: name.to_string(), source };
         let generation = entry.generation;
@@ -243,7 +261,8 @@ impl<S: Storage> Reader<S> {
 
     /// The remembered place if reading goes on there, else the start of the segment.
     fn place_in(&mut self, entry: SegmentEntry, from: Sequence) -> io::Result<&mut Place<S::File>> {
-        let goes_on = self.place.as_ref().is_some_and(|place| place.entry.generation == entry.generation && place.next <= from);
+        let goes_on =
+            self.place.as_ref().is_some_and(|place| place.entry.generation == entry.generation && place.next <= from);
         let place = match self.place.take().filter(|_| goes_on) {
             Some(mut place) => {
                 place.file.forget_window();
@@ -324,7 +343,9 @@ impl<F: crate::storage::StorageFile> Place<F> {
             Some(commit) => Some((self.offset, commit)),
             None => self.file.find_commit(self.offset, self.offset.saturating_add(LOOKAHEAD), self.session)?,
         };
-        let Some((_, commit)) = commit.filter(|(_, commit)| commit.header.first_sequence < stop) else { return Ok(false) };
+        let Some((_, commit)) = commit.filter(|(_, commit)| commit.header.first_sequence < stop) else {
+            return Ok(false);
+        };
         self.session = commit.header.session;
         let behind = commit.header.first_sequence.plus(u64::from(commit.header.record_count));
         if behind <= wanted {

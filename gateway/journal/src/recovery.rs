@@ -90,7 +90,9 @@ pub enum OpenError {
     #[error("there is no journal in the directory; name a gateway's data directory")]
     NoJournal,
     /// It belongs to another gateway.
-    #[error("the journal belongs to gateway `{found}`, the configuration says `{configured}`; use that gateway's own data directory")]
+    #[error(
+        "the journal belongs to gateway `{found}`, the configuration says `{configured}`; use that gateway's own data directory"
+    )]
     ForeignGateway {
         /// The gateway of the configuration.
         configured: String,
@@ -98,7 +100,10 @@ pub enum OpenError {
         found: String,
     },
     /// It was written by a later version.
-    #[error("{name} has format version {version}, and this software knows up to {}; install the newer software", crate::format::VERSION)]
+    #[error(
+        "{name} has format version {version}, and this software knows up to {}; install the newer software",
+        crate::format::VERSION
+    )]
     LaterVersion {
         /// The file.
         name: String,

@@ -160,7 +160,12 @@ impl<S: Storage> Journal<S> {
     /// A file for the next segment of a lane. In this order: what is ready beyond the
     /// reserve, a new file within the quota, the oldest delivered segment; then telemetry
     /// sheds, and results go into the reserve.
-    pub(crate) fn take_spare(&self, writer: &mut Writer<S::File>, lane: Lane, now: Duration) -> Result<FileName, WriteFailure> {
+    pub(crate) fn take_spare(
+        &self,
+        writer: &mut Writer<S::File>,
+        lane: Lane,
+        now: Duration,
+    ) -> Result<FileName, WriteFailure> {
         if self.segment_count(lane) < self.limit(lane) {
             if let Some(spare) = self.pop_spare(self.inner.geometry.reserve_segments) {
                 return Ok(spare);
@@ -270,7 +275,9 @@ impl<S: Storage> Journal<S> {
     /// Tells two neighbouring ranges as one, so that their number stays bounded.
     fn join_neighbours(&self, lane: Lane, skips: &mut crate::checkpoint::Skips) {
         let neighbours = skips.values().zip(skips.values().skip(1)).find(|(one, next)| one.last.next() == next.first);
-        let Some((first, last, second)) = neighbours.map(|(one, next)| (one.first, next.last, next.first)) else { return };
+        let Some((first, last, second)) = neighbours.map(|(one, next)| (one.first, next.last, next.first)) else {
+            return;
+        };
         let stage = lock(&self.inner.stage);
         let joined = stage.author.skip(stage.epoch, lane, (first, last), GapCause::Shed, LossExtent::default());
         skips.remove(&second);
@@ -298,9 +305,11 @@ impl<S: Storage> Journal<S> {
             spares.next_number += 1;
             spares.next_number
         };
-        let wanted = (lock(&self.inner.spares).ready.len() as u64) < self.inner.geometry.reserve_segments + READY_SPARES;
-        let fits = storage.open_read_only(&name.to_string()).and_then(|file| crate::storage::StorageFile::size(&file))?
-            == self.inner.geometry.segment_bytes;
+        let wanted =
+            (lock(&self.inner.spares).ready.len() as u64) < self.inner.geometry.reserve_segments + READY_SPARES;
+        let fits =
+            storage.open_read_only(&name.to_string()).and_then(|file| crate::storage::StorageFile::size(&file))?
+                == self.inner.geometry.segment_bytes;
         if !(wanted && fits) {
             storage.remove(&name.to_string())?;
             return storage.sync_directory();
@@ -332,7 +341,8 @@ impl<S: Storage> Journal<S> {
         let reserve = self.inner.geometry.reserve_segments;
         let largest = lock(&self.inner.stage).largest_record;
         let each = self.inner.geometry.usable_bytes().saturating_sub(largest);
-        let within_quota = limit.saturating_sub(count).min(if disk_full { ready.saturating_sub(reserve) } else { u64::MAX });
+        let within_quota =
+            limit.saturating_sub(count).min(if disk_full { ready.saturating_sub(reserve) } else { u64::MAX });
         let normal = within_quota + self.delivered_count(Lane::Results);
         let current = writer.lanes.results.room();
         let in_reserve = count > limit || (disk_full && ready < reserve);

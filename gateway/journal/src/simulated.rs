@@ -188,7 +188,11 @@ impl MemoryFile {
     fn held(&self) -> io::Result<MutexGuard<'_, Disk>> {
         let disk = held(&self.disk);
         disk.check_power()?;
-        if disk.process == self.process { Ok(disk) } else { Err(io::Error::other("the process that opened the file is gone")) }
+        if disk.process == self.process {
+            Ok(disk)
+        } else {
+            Err(io::Error::other("the process that opened the file is gone"))
+        }
     }
 }
 

@@ -86,7 +86,9 @@ pub enum AppendError {
         lane: Lane,
     },
     /// The event is larger than a batch can carry.
-    #[error("an event of {bytes} bytes is larger than the {limit} bytes that a batch can carry; store its evidence in parts")]
+    #[error(
+        "an event of {bytes} bytes is larger than the {limit} bytes that a batch can carry; store its evidence in parts"
+    )]
     TooLarge {
         /// Its size, without origin.
         bytes: usize,
@@ -347,7 +349,8 @@ impl Stage {
         let origin_bytes = origin.field_bytes();
         let event_bytes = append.event.len() + origin_bytes;
         let header = RecordHeader {
-            element_bytes: u32::try_from(1 + varint_bytes(event_bytes as u64) + event_bytes).expect("events are bounded"),
+            element_bytes: u32::try_from(1 + varint_bytes(event_bytes as u64) + event_bytes)
+                .expect("events are bounded"),
             sequence,
             kind,
             identity,
@@ -360,8 +363,14 @@ impl Stage {
         header.put(&mut bytes);
         frame_element(event_bytes, &mut bytes);
         bytes.extend_from_slice(append.event);
-        OriginRef { stage: self, lane: append.lane, sequence, source: &self.known[append.source.0 as usize].name, ordinal }
-            .put(&mut bytes);
+        OriginRef {
+            stage: self,
+            lane: append.lane,
+            sequence,
+            source: &self.known[append.source.0 as usize].name,
+            ordinal,
+        }
+        .put(&mut bytes);
         bytes.resize(start + header.record_bytes(), 0);
         let cost = self.cost(append);
         self.largest_record = self.largest_record.max(cost);
@@ -373,6 +382,7 @@ impl Stage {
             source: append.source.0,
             ordinal,
             identity,
+            received: (append.receive_utc_ns, append.receive_monotonic_ns),
         });
         lane.staged_bytes += cost;
         lane.next = sequence.next();
@@ -487,7 +497,7 @@ impl Stage {
     pub(crate) fn publish(&mut self, lane: Lane, batch: &Batch) {
         let mut sequence = batch.first;
         for record in &batch.records {
-            self.known[record.source as usize].learn(record.ordinal, record.identity);
+            self.known[record.source as usize].learn(record.ordinal, record.identity, record.received);
             self.forget_pending(record, sequence);
             self.lanes[lane].staged_bytes -= u64::from(record.cost);
             if lane == Lane::Telemetry {
@@ -496,7 +506,12 @@ impl Stage {
             sequence = sequence.next();
         }
         let stage = &mut self.lanes[lane];
-        assert_eq!(batch.first, stage.durable.next(), "a commit of the {} lane follows the durable records", lane.name());
+        assert_eq!(
+            batch.first,
+            stage.durable.next(),
+            "a commit of the {} lane follows the durable records",
+            lane.name()
+        );
         stage.durable = batch.last();
         assert!(stage.durable < stage.next, "what is durable was staged before");
     }

@@ -17,10 +17,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) enum Visited<'a> {
     /// A sound record.
-    Record {
-        header: &'a RecordHeader,
-        event: &'a [u8],
-    },
+    Record { header: &'a RecordHeader, event: &'a [u8] },
     /// A range that is missing for good.
     Skip(&'a Skip),
     /// A range that cannot be read.
@@ -87,7 +84,8 @@ impl LaneVisit<'_> {
     fn fill_up_to(&mut self, before: Sequence) {
         let before = before.min(Sequence(self.to.0.saturating_add(1)));
         while self.next < before && !self.stopped {
-            let covering = self.skips.range(..=self.next).next_back().map(|(_, skip)| skip).filter(|skip| self.next <= skip.last);
+            let covering =
+                self.skips.range(..=self.next).next_back().map(|(_, skip)| skip).filter(|skip| self.next <= skip.last);
             if let Some(skip) = covering {
                 let skip = skip.from(self.next);
                 self.next = skip.last.next();

@@ -5,10 +5,13 @@ use std::{io, sync::atomic::Ordering, time::Duration};
 use venue_schema::{Sequence, v1::Lane};
 
 use crate::{
-    Journal, PerLane, checkpoint,
+    Journal, PerLane,
     catalog::SegmentEntry,
+    checkpoint,
     config::{MAX_TELEMETRY_COMMIT_BYTES, SEGMENT_MARGIN_BYTES},
-    format::{COMMIT_HEADER_BYTES, Checksum, CommitHeader, FileName, RecordHeader, RecordKind, SegmentHeader, SkipPayload},
+    format::{
+        COMMIT_HEADER_BYTES, Checksum, CommitHeader, FileName, RecordHeader, RecordKind, SegmentHeader, SkipPayload,
+    },
     gap::Skip,
     journal::lock,
     stage::{Batch, CommitDue},
@@ -98,7 +101,13 @@ impl WriteFailure {
 
 impl<F: StorageFile> Writer<F> {
     /// Writes one commit to a lane's segment and syncs it.
-    fn put_commit(&mut self, lane: Lane, first: Sequence, record_count: usize, records: &[u8]) -> Result<(), WriteFailure> {
+    fn put_commit(
+        &mut self,
+        lane: Lane,
+        first: Sequence,
+        record_count: usize,
+        records: &[u8],
+    ) -> Result<(), WriteFailure> {
         let (durable_before, session) = (self.durable, self.session);
         let header = commit_header(first, record_count, records, durable_before, session);
         self.lanes[lane].put_commit(lane, &header, records, &mut self.scratch)?;
@@ -120,7 +129,13 @@ impl<F: StorageFile> Writer<F> {
     }
 }
 
-fn commit_header(first: Sequence, record_count: usize, records: &[u8], durable_before: PerLane<Sequence>, session: u32) -> CommitHeader {
+fn commit_header(
+    first: Sequence,
+    record_count: usize,
+    records: &[u8],
+    durable_before: PerLane<Sequence>,
+    session: u32,
+) -> CommitHeader {
     CommitHeader {
         first_sequence: first,
         record_count: u32::try_from(record_count).expect("a commit is bounded in bytes"),
@@ -131,7 +146,13 @@ fn commit_header(first: Sequence, record_count: usize, records: &[u8], durable_b
 }
 
 impl<F: StorageFile> LaneWriter<F> {
-    fn put_commit(&mut self, lane: Lane, header: &CommitHeader, records: &[u8], scratch: &mut Vec<u8>) -> Result<(), WriteFailure> {
+    fn put_commit(
+        &mut self,
+        lane: Lane,
+        header: &CommitHeader,
+        records: &[u8],
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), WriteFailure> {
         scratch.clear();
         scratch.extend_from_slice(&header.encode(self.checksum));
         scratch.extend_from_slice(records);
@@ -210,7 +231,13 @@ impl<S: Storage> Journal<S> {
         }
     }
 
-    fn commit_lane(&self, writer: &mut Writer<S::File>, lane: Lane, limit: usize, now: Duration) -> Result<u64, WriteFailure> {
+    fn commit_lane(
+        &self,
+        writer: &mut Writer<S::File>,
+        lane: Lane,
+        limit: usize,
+        now: Duration,
+    ) -> Result<u64, WriteFailure> {
         let mut batch = match writer.unsynced[lane].take() {
             Some(batch) => batch,
             None => lock(&self.inner.stage).take(lane, limit),
@@ -233,7 +260,13 @@ impl<S: Storage> Journal<S> {
     }
 
     /// Writes as much of a batch as the segment holds, or goes on to the next segment.
-    fn write_front(&self, writer: &mut Writer<S::File>, lane: Lane, batch: &mut Batch, now: Duration) -> Result<u64, WriteFailure> {
+    fn write_front(
+        &self,
+        writer: &mut Writer<S::File>,
+        lane: Lane,
+        batch: &mut Batch,
+        now: Duration,
+    ) -> Result<u64, WriteFailure> {
         let (count, bytes) = batch.prefix(usize::try_from(writer.lanes[lane].room()).unwrap_or(usize::MAX));
         if count == 0 {
             return self.rotate(writer, lane, now).map(|()| 0);
@@ -296,7 +329,9 @@ impl<S: Storage> Journal<S> {
         if writer.proven == writer.durable {
             return Ok(());
         }
-        let roomy = Lane::ALL.into_iter().find(|&lane| writer.lanes[lane].size > writer.lanes[lane].offset + COMMIT_HEADER_BYTES + SEGMENT_MARGIN_BYTES / 2);
+        let roomy = Lane::ALL.into_iter().find(|&lane| {
+            writer.lanes[lane].size > writer.lanes[lane].offset + COMMIT_HEADER_BYTES + SEGMENT_MARGIN_BYTES / 2
+        });
         let lane = match roomy {
             Some(lane) => lane,
             None => self.rotate(writer, Lane::Results, now).map(|()| Lane::Results)?,
@@ -412,7 +447,12 @@ impl<S: Storage> Journal<S> {
         Ok((entry, begun, count))
     }
 
-    fn encode_checkpoint(&self, writer: &mut Writer<S::File>, lane: Lane, generation: u64) -> (venue_schema::JournalEpoch, String, Vec<u8>) {
+    fn encode_checkpoint(
+        &self,
+        writer: &mut Writer<S::File>,
+        lane: Lane,
+        generation: u64,
+    ) -> (venue_schema::JournalEpoch, String, Vec<u8>) {
         let catalog = self.inner.catalog.read().expect("no thread panics while it holds the catalog");
         let stage = lock(&self.inner.stage);
         let checksum = Checksum::of_segment(stage.epoch, lane, generation);
@@ -425,7 +465,7 @@ impl<S: Storage> Journal<S> {
 
 /// Writes a file of zeros, so that later writes into it need no space and no metadata.
 pub(crate) fn preallocate<S: Storage>(storage: &S, number: u64, bytes: u64) -> io::Result<FileName> {
-    const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     let (unfinished, spare) = (FileName::Unfinished(number), FileName::Spare(number));
     let write = || -> io::Result<()> {
         let file = storage.create(&unfinished.to_string())?;

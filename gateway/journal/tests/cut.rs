@@ -54,14 +54,12 @@ fn nothing_durable_is_lost_by_a_cut_at_any_operation() {
     let operations = whole.operations();
     assert!(operations > 100, "the scenario has {operations} operations");
     for cut in 1..=operations {
-        for seed in [cut, !cut] {
-            let disk = MemoryStorage::new();
-            disk.cut_power_at(cut);
-            let mut promised = Promised::default();
-            scenario(&disk, &mut promised);
-            disk.restart(seed);
-            check_recovered(&disk, &promised, &format!("cut {cut} seed {seed}"));
-        }
+        let disk = MemoryStorage::new();
+        disk.cut_power_at(cut);
+        let mut promised = Promised::default();
+        scenario(&disk, &mut promised);
+        disk.restart(cut);
+        check_recovered(&disk, &promised, &format!("cut {cut}"));
     }
 }
 

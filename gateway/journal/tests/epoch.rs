@@ -5,7 +5,9 @@ mod scene;
 use std::ops::ControlFlow;
 
 use scene::*;
-use venue_journal::{Appended, Directory, Journal, OpenError, ReadOnlyJournal, StoredElement, simulated::MemoryStorage};
+use venue_journal::{
+    Appended, Directory, Journal, OpenError, ReadOnlyJournal, StoredElement, simulated::MemoryStorage,
+};
 use venue_schema::{Digest, JournalEpoch, Sequence, v1::Lane};
 
 const NEXT: JournalEpoch = JournalEpoch::from_bytes([7; 16]);
@@ -33,7 +35,10 @@ fn check_new(journal: &Journal<MemoryStorage>) {
     assert_eq!(numbers(&results), (6..=12).collect::<Vec<_>>());
     let Element::Event(event, _) = &results[&1] else { panic!("an event is expected") };
     let origin = event.origin.as_ref().unwrap();
-    assert_eq!((&origin.journal_epoch[..], origin.source_ordinal, &origin.source[..]), (&NEXT.as_bytes()[..], 1, "finish"));
+    assert_eq!(
+        (&origin.journal_epoch[..], origin.source_ordinal, &origin.source[..]),
+        (&NEXT.as_bytes()[..], 1, "finish")
+    );
     assert_eq!(numbers(&read(journal, TELEMETRY)), [4, 8, 12]);
     let cursor = journal.cursor("centre", None, RESULTS, true).unwrap();
     assert_eq!(cursor.mark(), (Sequence::ZERO, Digest::initial(NEXT, RESULTS)));
@@ -137,7 +142,13 @@ fn a_real_directory_holds_a_journal() {
         let bytes = event(round, 200);
         let identity = venue_journal::IdentityRef::None;
         let append = venue_journal::Append {
-            lane: RESULTS, source, identity, refusable: false, event: &bytes, receive_utc_ns: None, receive_monotonic_ns: 0,
+            lane: RESULTS,
+            source,
+            identity,
+            refusable: false,
+            event: &bytes,
+            receive_utc_ns: None,
+            receive_monotonic_ns: 0,
         };
         journal.append(append).unwrap();
         journal.commit(at(1)).unwrap();

@@ -3,7 +3,10 @@
 mod scene;
 
 use scene::*;
-use venue_journal::{AppendError, Appended, CommitDue, CommitError, simulated::{Fault, MemoryStorage}};
+use venue_journal::{
+    AppendError, Appended, CommitDue, CommitError,
+    simulated::{Fault, MemoryStorage},
+};
 use venue_schema::Sequence;
 
 /// A sync fails and drops its pages, while reads still return them. Reopened, everything staged goes into a new segment under

@@ -6,16 +6,32 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use scene::*;
-use venue_journal::{AppendError, Appended, Cursor, Journal, PerLane, simulated::{Fault, MemoryStorage}};
-use venue_schema::{Digest, Sequence, v1::{self, Lane}};
+use venue_journal::{
+    AppendError, Appended, Cursor, Journal, PerLane,
+    simulated::{Fault, MemoryStorage},
+};
+use venue_schema::{
+    Digest, Sequence,
+    v1::{self, Lane},
+};
 
 #[derive(Debug, Clone)]
 enum Action {
-    Append { results: bool, number: u64, size: usize, refusable: bool },
+    Append {
+        results: bool,
+        number: u64,
+        size: usize,
+        refusable: bool,
+    },
     Commit,
     Housekeep,
-    Advance { results: bool, percent: u64 },
-    Reset { results: bool },
+    Advance {
+        results: bool,
+        percent: u64,
+    },
+    Reset {
+        results: bool,
+    },
     /// The power goes in the n-th operation from now.
     PlanCut(u64),
     /// The n-th operation from now fails.
@@ -88,7 +104,9 @@ impl World {
     fn act(&mut self, action: &Action) {
         self.seconds += 1;
         match *action {
-            Action::Append { results, number, size, refusable } => self.append(lane_of(results), number, size, refusable),
+            Action::Append { results, number, size, refusable } => {
+                self.append(lane_of(results), number, size, refusable)
+            }
             Action::Commit => drop(self.journal.commit(at(self.seconds))),
             Action::Housekeep => drop(self.journal.housekeep(at(self.seconds))),
             Action::Reopen => drop(self.journal.reopen(at(self.seconds))),
@@ -122,7 +140,8 @@ impl World {
 
     fn advance(&mut self, lane: Lane, percent: u64) {
         let mark = self.cursors[lane].mark().0.0;
-        let ends: Vec<u64> = self.elements_from(lane, mark + 1).iter().map(|(first, element)| end(*first, element)).collect();
+        let ends: Vec<u64> =
+            self.elements_from(lane, mark + 1).iter().map(|(first, element)| end(*first, element)).collect();
         if let Some(&target) = ends.get((ends.len() as u64 * percent / 101) as usize) {
             self.cursors[lane].advance(Sequence(target), Digest::initial(EPOCH, lane));
             self.model[lane].passed = self.model[lane].passed.max(target);
@@ -151,7 +170,10 @@ impl World {
             let elements = self.elements_from(lane, mark + 1);
             let model = &mut self.model[lane];
             for (sequence, before) in model.durable.range(mark + 1..) {
-                let now = elements.range(..=*sequence).next_back().filter(|(first, element)| end(**first, element) >= *sequence);
+                let now = elements
+                    .range(..=*sequence)
+                    .next_back()
+                    .filter(|(first, element)| end(**first, element) >= *sequence);
                 let (_, now) = now.unwrap_or_else(|| panic!("{} {sequence} is gone: it was {before:?}", lane.name()));
                 let replaced = match now.gap().map(|gap| gap.cause()) {
                     Some(v1::GapCause::Shed) => lane == Lane::Telemetry,
@@ -194,7 +216,8 @@ impl World {
         self.cursors = cursors(&self.journal);
         for lane in Lane::ALL {
             // What was staged and not durable may be lost, or may have become durable after all.
-            let stored: BTreeSet<u64> = numbers(&self.elements_from(lane, self.cursors[lane].mark().0.0 + 1)).into_iter().collect();
+            let stored: BTreeSet<u64> =
+                numbers(&self.elements_from(lane, self.cursors[lane].mark().0.0 + 1)).into_iter().collect();
             let model = &mut self.model[lane];
             let survived: BTreeSet<u64> = model.staged.intersection(&stored).copied().collect();
             model.staged = survived;
@@ -209,8 +232,14 @@ fn end(first: u64, element: &Element) -> u64 {
     }
 }
 
+/// Few cases, for each reads the lanes after every action; `PROPTEST_CASES` asks for more.
+fn config_of_model() -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(12);
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, max_shrink_iters: 3000, ..ProptestConfig::default() })]
+    #![proptest_config(config_of_model())]
 
     /// Whatever happens in whatever order, the promises hold.
     #[test]

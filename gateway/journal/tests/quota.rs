@@ -47,7 +47,9 @@ fn a_full_quota_refuses_what_senders_keep() {
     let kept = read_from(&journal, RESULTS, taken / 2 + 1);
     assert_eq!(numbers(&kept), (taken / 2 + 1..=taken + more).collect::<Vec<_>>());
     // Nothing is delivered without a required cursor that says so.
-    assert!(journal.first_retained(RESULTS) > Sequence(1) && journal.first_retained(RESULTS) <= Sequence(taken / 2 + 1));
+    assert!(
+        journal.first_retained(RESULTS) > Sequence(1) && journal.first_retained(RESULTS) <= Sequence(taken / 2 + 1)
+    );
 }
 
 /// What nobody keeps goes into the reserve. When that is full too, the loss is told durably at its first
@@ -73,7 +75,9 @@ fn the_reserve_takes_what_nobody_keeps_and_then_losses_are_counted() {
     assert!(status.in_reserve && status.lanes.results.losing, "{status:?}");
     assert!(lost > 0 && lost < 40);
     assert!(matches!(append(&journal, RESULTS, serial, 999, SIZE, true), Err(AppendError::Full { .. })));
-    let gaps = |journal: &Journal<MemoryStorage>| -> Vec<v1::Gap> { read(journal, RESULTS).values().filter_map(Element::gap).collect() };
+    let gaps = |journal: &Journal<MemoryStorage>| -> Vec<v1::Gap> {
+        read(journal, RESULTS).values().filter_map(Element::gap).collect()
+    };
     assert_eq!(gaps(&journal).iter().map(v1::Gap::state).collect::<Vec<_>>(), [v1::GapState::Open]);
     // The centre catches up; the reserve is refilled first.
     cursor.advance(journal.watermarks().results, digest());
@@ -84,9 +88,13 @@ fn the_reserve_takes_what_nobody_keeps_and_then_losses_are_counted() {
         commit_all(&journal, at(second));
     }
     assert!(!journal.status().in_reserve && !journal.status().lanes.results.losing);
-    let told: Vec<v1::Gap> = read_from(&journal, RESULTS, cursor.mark().0.0 + 1).values().filter_map(Element::gap).collect();
+    let told: Vec<v1::Gap> =
+        read_from(&journal, RESULTS, cursor.mark().0.0 + 1).values().filter_map(Element::gap).collect();
     let [closed] = &told[..] else { panic!("one loss is closed, not {told:?}") };
-    assert_eq!((closed.state(), closed.cause(), closed.count), (v1::GapState::Closed, v1::GapCause::ReserveFull, Some(lost)));
+    assert_eq!(
+        (closed.state(), closed.cause(), closed.count),
+        (v1::GapState::Closed, v1::GapCause::ReserveFull, Some(lost))
+    );
     assert!(append(&journal, RESULTS, serial, 1_000, SIZE, true).is_ok());
 }
 
@@ -102,7 +110,8 @@ fn telemetry_sheds_its_oldest_and_says_so() {
         commit_all(&journal, at(number));
     }
     let elements = read(&journal, TELEMETRY);
-    let skipped: Vec<&Element> = elements.values().filter(|element| matches!(element, Element::Skipped { .. })).collect();
+    let skipped: Vec<&Element> =
+        elements.values().filter(|element| matches!(element, Element::Skipped { .. })).collect();
     assert!(!skipped.is_empty());
     assert!(skipped.iter().all(|skip| skip.gap().unwrap().cause() == v1::GapCause::Shed));
     assert_eq!(skipped[0].gap().unwrap().first_receive_utc_ns, Some(1_000_000_000));
@@ -115,9 +124,15 @@ fn telemetry_sheds_its_oldest_and_says_so() {
     assert_eq!(read(&journal, TELEMETRY), elements);
     // From the middle of a range only what is left of it is told; the same again each time.
     let mut reader = journal.reader(TELEMETRY);
-    let ReadItem::Skipped { first, last, gap_event } = reader.read(Sequence(2), venue_journal::Limits::BATCH).unwrap() else { panic!("skipped") };
+    let ReadItem::Skipped { first, last, gap_event } = reader.read(Sequence(2), venue_journal::Limits::BATCH).unwrap()
+    else {
+        panic!("skipped")
+    };
     assert_eq!(first, Sequence(2));
-    assert_eq!(reader.read(Sequence(2), venue_journal::Limits::BATCH).unwrap(), ReadItem::Skipped { first, last, gap_event });
+    assert_eq!(
+        reader.read(Sequence(2), venue_journal::Limits::BATCH).unwrap(),
+        ReadItem::Skipped { first, last, gap_event }
+    );
 }
 
 /// A receiver that comes back empty gets what is stored; the rest is told as one skipped range.

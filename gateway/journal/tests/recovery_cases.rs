@@ -4,8 +4,8 @@ mod scene;
 
 use scene::*;
 use venue_journal::{
-    Append, CommitDue, Finding, IdentityRef, Journal, OpenError, OrdinalHole, ReadItem, Recovery, Storage as _, StorageFile as _,
-    simulated::MemoryStorage,
+    Append, CommitDue, Finding, IdentityRef, Journal, OpenError, OrdinalHole, ReadItem, Recovery, Storage as _,
+    StorageFile as _, simulated::MemoryStorage,
 };
 use venue_schema::{Digest, GatewayId, JournalEpoch, Sequence, v1};
 
@@ -162,7 +162,9 @@ fn c_damage_met_by_a_reader_is_declared_and_passed() {
     let ReadItem::Records(run) = reader.read(Sequence(1), limits).unwrap() else { panic!("records are expected") };
     assert_eq!(run.count, 3);
     let damage = reader.read(Sequence(4), limits);
-    let Err(venue_journal::ReadError::Damaged { first, last, lane }) = damage else { panic!("damage is expected, not {damage:?}") };
+    let Err(venue_journal::ReadError::Damaged { first, last, lane }) = damage else {
+        panic!("damage is expected, not {damage:?}")
+    };
     assert_eq!((first, last), (Sequence(4), Sequence(4)));
     journal.declare_quarantined(lane, first, last, at(2)).unwrap();
     let elements = read(&journal, RESULTS);
@@ -365,7 +367,10 @@ fn a_hole_left_by_a_crash_is_declared_once() {
         assert_eq!(recovery.declared_holes, [hole]);
         assert_eq!(read(&journal, RESULTS)[&2].gap().unwrap().cause(), v1::GapCause::NeverDurable);
         // What was lost is not known: the device sends it again.
-        assert!(matches!(append(&journal, TELEMETRY, journal.source("finish"), 1, 100, true), Ok(venue_journal::Appended::Stored { .. })));
+        assert!(matches!(
+            append(&journal, TELEMETRY, journal.source("finish"), 1, 100, true),
+            Ok(venue_journal::Appended::Stored { .. })
+        ));
     } else {
         panic!("seed 3 drops the telemetry commit");
     }
@@ -382,7 +387,15 @@ fn occurrences_outlive_a_restart() {
     let put = |journal: &Journal<MemoryStorage>, occurrence: u32| {
         let identity = IdentityRef::Key { device_id: "timer-a", epoch: 0, key: "C1|09:17:08.02", occurrence };
         let source = journal.source("finish");
-        let append = Append { lane: RESULTS, source, identity, refusable: false, event: b"", receive_utc_ns: None, receive_monotonic_ns: 0 };
+        let append = Append {
+            lane: RESULTS,
+            source,
+            identity,
+            refusable: false,
+            event: b"",
+            receive_utc_ns: None,
+            receive_monotonic_ns: 0,
+        };
         journal.append(append).unwrap()
     };
     for k in 1..=2 {

@@ -61,7 +61,7 @@ impl<S: Storage> SourcePipeline<S> {
     pub fn new(journal: Journal<S>, settings: SourceSettings, arrival: &Arrival) -> Self {
         let source = journal.source(&settings.name);
         let heals = !settings.device.back_fill.is_empty() && settings.role == Role::Active;
-        let last_heard: Option<Received> = None;
+        let last_heard = journal.last_received(source).map(|(utc_ns, monotonic)| Received { monotonic, utc_ns });
         let mut pipeline = Self {
             source,
             noise: NoiseGate::default(),

@@ -2,6 +2,7 @@
 
 mod cloud;
 mod console;
+mod demo;
 mod device;
 mod link;
 
@@ -21,6 +22,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// A small race on this machine: kills, cuts, unplugged cables, and a verdict.
+    Demo(demo::DemoArguments),
     /// One simulated device on a PTY, a serial port or TCP.
     Device(device::DeviceArguments),
     /// A receiver with faults on request.
@@ -38,14 +41,16 @@ impl Cli {
         };
         let ran = runtime.block_on(async {
             match self.command {
-                Command::Device(arguments) => device::run(arguments).await,
-                Command::Cloud(arguments) => cloud::run(arguments).await,
-                Command::Link(arguments) => link::run(arguments).await,
+                Command::Demo(arguments) => return demo::run(arguments).await,
+                Command::Device(arguments) => device::run(arguments).await?,
+                Command::Cloud(arguments) => cloud::run(arguments).await?,
+                Command::Link(arguments) => link::run(arguments).await?,
             }
+            Ok(ExitCode::SUCCESS)
         });
         // A thread that reads stdin cannot be ended; it is not waited for.
         runtime.shutdown_background();
-        ran.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+        ran.unwrap_or_else(|error| failed(&error))
     }
 }
 

@@ -75,6 +75,13 @@ impl Archive {
         self.sabotage += events;
     }
 
+    /// Whether an identity is stored once. A store in memory always does.
+    pub(super) fn merge_repeats(&mut self, merges: bool) {
+        if let Kind::Sqlite(store) = &mut self.kind {
+            store.set_merges(merges);
+        }
+    }
+
     /// Marks of all lanes.
     pub(super) fn marks(&mut self) -> Result<Vec<(LaneKey, Mark)>, StoreFault> {
         match &mut self.kind {

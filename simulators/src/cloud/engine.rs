@@ -224,6 +224,7 @@ impl Engine {
             Fault::Forget(amnesia) => return self.archive.forget(amnesia).map_err(StoreUnavailable::new),
             Fault::Stall(on) => self.conditions.stalled = on,
             Fault::DropSilently(events) => self.archive.sabotage(events),
+            Fault::MergeRepeats(on) => self.archive.merge_repeats(on),
             Fault::Maintenance(duration) => {
                 self.conditions.maintenance_until = Some(self.clock.now() + duration);
                 self.end_refused();

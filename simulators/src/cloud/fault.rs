@@ -27,6 +27,9 @@ pub enum Fault {
     /// The next events of the results lane are dropped, and counted in mark and digest:
     /// a lie that a verdict must find.
     DropSilently(u64),
+    /// Whether an event whose identity is held is stored once; off is a fault that a
+    /// verdict must find.
+    MergeRepeats(bool),
     /// Streams are ended and new ones refused as UNAVAILABLE for this long.
     Maintenance(Duration),
     /// Ends slow acknowledgements, refusals, stalls and maintenance.
@@ -36,7 +39,7 @@ pub enum Fault {
 /// A line that is no command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no command; say slow-acks DURATION, refuse CODE|none, reset, reset-after BATCHES, forget all, forget COUNT, stall on|off, drop-silently COUNT, maintenance DURATION, heal or status"
+    "`{0}` is no command; say slow-acks DURATION, refuse CODE|none, reset, reset-after BATCHES, forget all, forget COUNT, stall on|off, drop-silently COUNT, merge-repeats on|off, maintenance DURATION, heal or status"
 )]
 pub struct UnknownFault(String);
 
@@ -61,6 +64,8 @@ fn parse(line: &str) -> Option<Fault> {
         ["forget", count] => Fault::Forget(Amnesia::Last(count.parse().ok()?)),
         ["stall", "on"] => Fault::Stall(true),
         ["stall", "off"] => Fault::Stall(false),
+        ["merge-repeats", "on"] => Fault::MergeRepeats(true),
+        ["merge-repeats", "off"] => Fault::MergeRepeats(false),
         ["drop-silently", count] => Fault::DropSilently(count.parse().ok()?),
         ["maintenance", duration] => Fault::Maintenance(quantity::duration(duration).ok()?),
         ["heal"] => Fault::Heal,

@@ -245,6 +245,14 @@ impl CloudHandle {
         self.fault(Fault::DropSilently(events)).await
     }
 
+    /// Stores an event whose identity is held once, or, broken on purpose, again.
+    ///
+    /// # Errors
+    /// [`CloudError::Ended`].
+    pub async fn merge_repeats(&self, on: bool) -> Result<(), CloudError> {
+        self.fault(Fault::MergeRepeats(on)).await
+    }
+
     /// Ends streams and refuses new ones as UNAVAILABLE for a while.
     ///
     /// # Errors
@@ -256,6 +264,11 @@ impl CloudHandle {
     /// Where it stands.
     pub fn snapshot(&self) -> Snapshot {
         self.snapshot.borrow().clone()
+    }
+
+    /// Follows where it stands: each commit is seen, unless the next came first.
+    pub fn watch(&self) -> watch::Receiver<Snapshot> {
+        self.snapshot.clone()
     }
 
     /// Waits until it stands where a condition wants it.

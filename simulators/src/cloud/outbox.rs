@@ -11,6 +11,9 @@ use venue_schema::v1;
 /// Responses that wait in the transport.
 pub(super) const MOST_IN_TRANSPORT: usize = 32;
 
+/// Places of the transport that are kept free for the status at the end.
+const KEPT_FREE: usize = 1;
+
 /// Responses that wait for their time; a newer acknowledgement then takes the place of
 /// the newest, for it says more.
 const MOST_WAITING: usize = 1024;
@@ -48,26 +51,22 @@ impl Outbox {
     pub(super) fn flush(&mut self, now: Duration) {
         self.retry_at = None;
         while self.waiting.front().is_some_and(|(due, _)| *due <= now) {
-            match self.transport.try_reserve() {
-                Ok(permit) => {
-                    if let Some((_, response)) = self.waiting.pop_front() {
-                        permit.send(Ok(response));
-                    }
-                }
-                Err(mpsc::error::TrySendError::Full(())) => {
-                    self.retry_at = Some(now + RETRY);
-                    return;
-                }
+            if self.transport.capacity() <= KEPT_FREE {
+                self.retry_at = Some(now + RETRY);
+                return;
+            }
+            let Some((_, response)) = self.waiting.pop_front() else { return };
+            if self.transport.try_send(Ok(response)).is_err() {
                 // The stream is gone; its end is on the way to the engine.
-                Err(mpsc::error::TrySendError::Closed(())) => return self.waiting.clear(),
+                return self.waiting.clear();
             }
         }
     }
 
-    /// Ends the stream with a status; what waits is not sent. A peer that reads nothing
-    /// may miss the status and sees the end alone.
+    /// Ends the stream with a status; what waits is not sent.
     pub(super) fn end(&mut self, end: &StreamEnd) {
         let status = Status::new(tonic::Code::from_i32(end.code.to_grpc()), end.message.clone());
+        // It fails only if the peer has gone before.
         let _ = self.transport.try_send(Err(status));
     }
 }

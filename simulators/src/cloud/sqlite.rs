@@ -37,6 +37,8 @@ pub enum SqliteError {
 pub(super) struct SqliteStore {
     connection: Connection,
     arrival_utc_ns: i64,
+    /// Whether an identity is stored once; a cloud that does not is broken on purpose.
+    merges: bool,
 }
 
 impl SqliteStore {
@@ -47,7 +49,11 @@ impl SqliteStore {
         if held != receiver_id {
             return Err(SqliteError::OtherReceiver { file: name(), held });
         }
-        Ok(Self { connection, arrival_utc_ns: 0 })
+        Ok(Self { connection, arrival_utc_ns: 0, merges: true })
+    }
+
+    pub(super) fn set_merges(&mut self, merges: bool) {
+        self.merges = merges;
     }
 
     pub(super) fn set_arrival(&mut self, utc_ns: i64) {
@@ -71,7 +77,9 @@ impl SqliteStore {
                         arrived_utc_ns
                  FROM event JOIN lane USING (lane_id) WHERE event_row > ? ORDER BY event_row LIMIT ?",
             )?;
-            query.query_map(params![signed(after_row), most as i64], stored_event)?.collect()
+            query
+                .query_map(params![signed(after_row), i64::try_from(most).unwrap_or(i64::MAX)], stored_event)?
+                .collect()
         };
         read(&self.connection).map_err(unavailable)
     }
@@ -148,22 +156,25 @@ impl Store for SqliteStore {
     }
 
     fn append(&mut self, appends: &[Append<'_>]) -> Result<Appended, StoreFault> {
-        let arrival_utc_ns = self.arrival_utc_ns;
+        let how = How { arrival_utc_ns: self.arrival_utc_ns, merges: self.merges };
         let transaction = self.connection.transaction().map_err(unavailable)?;
         let mut appended = Appended::default();
         for append in appends {
-            appended += append_lane(&transaction, append, arrival_utc_ns)?;
+            appended += append_lane(&transaction, append, how)?;
         }
         transaction.commit().map_err(unavailable)?;
         Ok(appended)
     }
 }
 
-fn append_lane(
-    transaction: &Transaction<'_>,
-    append: &Append<'_>,
+/// What holds for every element of a transaction.
+#[derive(Debug, Clone, Copy)]
+struct How {
     arrival_utc_ns: i64,
-) -> Result<Appended, StoreFault> {
+    merges: bool,
+}
+
+fn append_lane(transaction: &Transaction<'_>, append: &Append<'_>, how: How) -> Result<Appended, StoreFault> {
     let held = held(transaction, append.lane).map_err(unavailable)?;
     if held.map_or_else(|| append.lane.initial_mark(), |(_, mark)| mark) != append.before {
         return Err(StoreFault::MarkMoved(append.lane.clone()));
@@ -172,7 +183,7 @@ fn append_lane(
         let lane_id = set_mark(transaction, append.lane, append.after)?;
         let mut appended = Appended::default();
         for element in append.elements {
-            let stored = insert(transaction, lane_id, append.lane, element, arrival_utc_ns)?;
+            let stored = insert(transaction, lane_id, append.lane, element, how)?;
             appended.stored += u64::from(stored);
             appended.seen_again += u64::from(!stored);
         }
@@ -212,11 +223,12 @@ fn insert(
     lane_id: i64,
     lane: &LaneKey,
     element: &Element,
-    arrival_utc_ns: i64,
+    how: How,
 ) -> rusqlite::Result<bool> {
     let identity = Identity::parse(&element.bytes).unwrap_or_default();
     let gap = element.kind == ElementKind::Gap;
     let key = if gap { Some(gap_text(lane, element)) } else { key_text(&identity) };
+    let key = key.filter(|_| how.merges);
     let mut insert = transaction.prepare_cached(
         "INSERT OR IGNORE INTO event (lane_id, first_sequence, sequence, gap, venue_id, device_id, device_epoch,
                                       identity, bytes, arrived_utc_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -231,7 +243,7 @@ fn insert(
         signed(identity.device_epoch),
         key,
         &element.bytes[..],
-        arrival_utc_ns,
+        how.arrival_utc_ns,
     ])?;
     Ok(rows == 1)
 }

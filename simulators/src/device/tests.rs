@@ -106,6 +106,25 @@ fn the_memory_gives_back_what_nobody_heard() {
     assert_eq!(ledger.records()[1].time_of_day_ns, Some((12 * 3600 + 48) * 1_000_000_000));
 }
 
+/// What a reader left in the port when he closed it is not there for the next one, as
+/// with a serial port.
+#[test]
+fn a_closed_port_keeps_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let link = directory.path().join("timer");
+    let device = SimulatedDevice::start(timy(&link)).unwrap();
+    let port = open(&link, 9600);
+    device.until(|report| report.listened_to);
+    device.impulse(0, 7, noon(0)).unwrap();
+    device.until(|report| report.lines == 1);
+    drop(port);
+    device.until(|report| !report.listened_to);
+    let mut port = open(&link, 9600);
+    device.until(|report| report.listened_to);
+    device.impulse(1, 7, noon(48)).unwrap();
+    assert_eq!(read(&mut port, LINE), b" 0007 C1  12:00:48.0000 00\r");
+}
+
 /// The plug is pulled in the middle of a line: the port reads as far as it came and
 /// then fails, the symlink is gone, and leads to a new port after the plug is in again.
 #[test]
@@ -129,6 +148,7 @@ fn a_plug_is_pulled_within_a_line() {
     device.until(|report| report.listened_to);
     device.impulse(1, 7, noon(48)).unwrap();
     assert_eq!(read(&mut port, LINE), b" 0007 C1  12:00:48.0000 00\r");
+    device.until(|report| report.lines == 2);
     let heard: Vec<bool> = device.ledger().lines().iter().map(|line| line.heard).collect();
     assert_eq!(heard, [false, true]);
 }

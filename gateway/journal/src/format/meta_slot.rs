@@ -2,7 +2,9 @@
 
 use venue_schema::JournalEpoch;
 
-use super::{Checksum, Fields, PAGE_BYTES, Unreadable, VERSION, fields::put_short_text, segment_header::GATEWAY_ID_BYTES};
+use super::{
+    Checksum, Fields, PAGE_BYTES, Unreadable, VERSION, fields::put_short_text, segment_header::GATEWAY_ID_BYTES,
+};
 
 const MAGIC: &[u8; 8] = b"VENUEMET";
 

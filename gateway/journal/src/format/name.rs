@@ -82,7 +82,9 @@ mod tests {
         for name in [FileName::Results(1), FileName::Telemetry(u64::MAX), FileName::Spare(0), FileName::Unfinished(7)] {
             assert_eq!(FileName::parse(&name.to_string()), Some(name));
         }
-        for other in ["lock", "meta", "results-1.seg", "results-00000000000000000001.seg.bak", "foo-00000000000000000001.seg"] {
+        for other in
+            ["lock", "meta", "results-1.seg", "results-00000000000000000001.seg.bak", "foo-00000000000000000001.seg"]
+        {
             assert_eq!(FileName::parse(other), None, "{other}");
         }
     }

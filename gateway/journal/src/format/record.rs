@@ -186,7 +186,8 @@ mod tests {
     /// Any single flipped bit is found, in the header as in the element; padding does not matter.
     #[test]
     fn every_flipped_bit_is_found() {
-        let segment = Checksum::of_segment(venue_schema::JournalEpoch::from_bytes([1; 16]), venue_schema::v1::Lane::Results, 4);
+        let segment =
+            Checksum::of_segment(venue_schema::JournalEpoch::from_bytes([1; 16]), venue_schema::v1::Lane::Results, 4);
         let mut record = Vec::new();
         header().put(&mut record);
         record.extend_from_slice(b"hello");

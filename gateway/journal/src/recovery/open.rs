@@ -13,7 +13,11 @@ use venue_schema::{
     v1::{self, GapCause, GapState, Lane, gap::Scope},
 };
 
-use super::{Finding, LaneRecovery, OpenError, OrdinalHole, Recovery, replay::Replay, scan::{Scan, scan}};
+use super::{
+    Finding, LaneRecovery, OpenError, OrdinalHole, Recovery,
+    replay::Replay,
+    scan::{Scan, scan},
+};
 use crate::{
     Journal, PerLane,
     catalog::Catalog,
@@ -38,7 +42,8 @@ impl<S: Storage> Journal<S> {
     /// # Errors
     /// [`OpenError`]: another process, another gateway, a later version, or a disk that fails.
     pub fn open(storage: S, config: JournalConfig, now: Duration) -> Result<(Self, Recovery), OpenError> {
-        let held = storage.lock().map_err(OpenError::io("lock", "the journal's directory"))?.ok_or(OpenError::Locked)?;
+        let held =
+            storage.lock().map_err(OpenError::io("lock", "the journal's directory"))?.ok_or(OpenError::Locked)?;
         let mut scan = scan(&storage, now)?;
         let created = scan.meta.is_none();
         let meta = open_meta(&storage, &config, &mut scan)?;
@@ -146,7 +151,12 @@ fn assemble<S: Storage>(
 }
 
 /// Goes on in the newest segment if all of it is sound; otherwise in none, so that a new one is begun (cases B and D).
-fn lane_writer<S: Storage>(storage: &S, scan: &Scan, replay: &Replay, lane: Lane) -> Result<LaneWriter<S::File>, OpenError> {
+fn lane_writer<S: Storage>(
+    storage: &S,
+    scan: &Scan,
+    replay: &Replay,
+    lane: Lane,
+) -> Result<LaneWriter<S::File>, OpenError> {
     let newest = scan.segments[lane].last();
     let name = newest.map_or(FileName::META.to_owned(), |found| found.entry.name().to_string());
     let file = storage.open(&name).map_err(OpenError::io("open", &name))?;
@@ -219,12 +229,21 @@ impl<S: Storage> Journal<S> {
         Ok(())
     }
 
-    fn complete_lane(&self, lane: Lane, replay: &Replay, scan: &mut Scan, now: Duration) -> Result<LaneRecovery, OpenError> {
+    fn complete_lane(
+        &self,
+        lane: Lane,
+        replay: &Replay,
+        scan: &mut Scan,
+        now: Duration,
+    ) -> Result<LaneRecovery, OpenError> {
         let mut recovery = LaneRecovery::default();
         let end = replay.ends[lane];
         recovery.torn_bytes = end.map_or(0, |end| end.torn_bytes);
         if recovery.torn_bytes > 0 {
-            scan.find('B', format!("the {} lane ends in {} torn bytes; they are cut off", lane.name(), recovery.torn_bytes));
+            scan.find(
+                'B',
+                format!("the {} lane ends in {} torn bytes; they are cut off", lane.name(), recovery.torn_bytes),
+            );
         }
         let tail = &replay.tails[lane];
         recovery.rewritten_count = tail.records.len() as u64;

@@ -88,7 +88,12 @@ impl Replay {
     }
 
     /// Raises the marks to what commit headers prove.
-    fn find_marks<S: Storage>(&mut self, storage: &S, segments: &[FoundSegment], checkpointed: Sequence) -> Result<(), OpenError> {
+    fn find_marks<S: Storage>(
+        &mut self,
+        storage: &S,
+        segments: &[FoundSegment],
+        checkpointed: Sequence,
+    ) -> Result<(), OpenError> {
         for found in &segments[tail_start(segments, checkpointed)..] {
             let (mark, session) = (&mut self.mark, &mut self.session);
             walk_found(storage, found, COMMIT_LOOKAHEAD_BYTES, |met| {
@@ -120,7 +125,8 @@ impl Replay {
                 Met::Record(record) => self.take_record(lane, &record, end, checkpointed, &mut sound),
                 Met::Commit(commit) => beyond = Some(commit.header.first_sequence),
             })?;
-            let proven_missing = beyond.is_none_or(|first| first <= self.mark[lane]) && sound.last().is_none_or(|last| last < self.mark[lane].0);
+            let proven_missing = beyond.is_none_or(|first| first <= self.mark[lane])
+                && sound.last().is_none_or(|last| last < self.mark[lane].0);
             let walked = if index + 1 == segments.len() && proven_missing && self.mark[lane] > checkpointed {
                 // Something at or below the mark is missing: sound commits are looked for to the end of the segment.
                 walk_found(storage, found, u64::MAX, |met| {
@@ -136,7 +142,14 @@ impl Replay {
         self.note_missing(storage, lane, segments, checkpointed, &sound)
     }
 
-    fn take_record(&mut self, lane: Lane, record: &RecordAt<'_>, end: Sequence, checkpointed: Sequence, sound: &mut IntervalSet) {
+    fn take_record(
+        &mut self,
+        lane: Lane,
+        record: &RecordAt<'_>,
+        end: Sequence,
+        checkpointed: Sequence,
+        sound: &mut IntervalSet,
+    ) {
         let sequence = record.header.sequence;
         if record.header.kind == RecordKind::Skip {
             self.take_skip(lane, record);
@@ -182,13 +195,15 @@ impl Replay {
             source,
             ordinal,
             identity: record.header.identity,
+            received: (record.header.receive_utc_ns, record.header.receive_monotonic_ns),
         });
     }
 
     /// Takes in a record that was durable.
     fn learn(&mut self, record: &RecordAt<'_>) {
         if let Some((source, ordinal)) = self.origin(record) {
-            self.sources[source as usize].learn(ordinal, record.header.identity);
+            let received = (record.header.receive_utc_ns, record.header.receive_monotonic_ns);
+            self.sources[source as usize].learn(ordinal, record.header.identity, received);
         }
         if record.header.kind == RecordKind::OrdinalGap {
             // A hole that is declared is none any longer.
@@ -254,7 +269,10 @@ impl Replay {
 
     /// Holes by source and ordinals: those that are declared now, and those that records of the tails declare.
     pub(crate) fn declared_holes(&self, now: &[OrdinalHole]) -> Vec<(String, u64, u64)> {
-        let in_tails = self.tail_holes.iter().map(|&(source, first, last)| (self.sources[source as usize].name.clone(), first, last));
+        let in_tails = self
+            .tail_holes
+            .iter()
+            .map(|&(source, first, last)| (self.sources[source as usize].name.clone(), first, last));
         in_tails.chain(now.iter().map(|hole| (hole.source.clone(), hole.first, hole.last))).collect()
     }
 
@@ -283,7 +301,12 @@ fn tail_start(segments: &[FoundSegment], checkpointed: Sequence) -> usize {
     segments.partition_point(|found| found.entry.first <= checkpointed.next()).saturating_sub(1)
 }
 
-fn walk_found<S: Storage>(storage: &S, found: &FoundSegment, lookahead: u64, visit: impl FnMut(Met<'_>)) -> Result<WalkEnd, OpenError> {
+fn walk_found<S: Storage>(
+    storage: &S,
+    found: &FoundSegment,
+    lookahead: u64,
+    visit: impl FnMut(Met<'_>),
+) -> Result<WalkEnd, OpenError> {
     let name = found.entry.name();
     let run = || -> std::io::Result<WalkEnd> {
         let file = storage.open_read_only(&name.to_string())?;
@@ -295,7 +318,11 @@ fn walk_found<S: Storage>(storage: &S, found: &FoundSegment, lookahead: u64, vis
 
 /// Case E: ranges between segments that do not name one another, where the earlier one ends too early. Those
 /// behind the checkpoint are found by their records.
-fn missing_segments<S: Storage>(storage: &S, segments: &[FoundSegment], checkpointed: Sequence) -> Result<Vec<(Sequence, Sequence)>, OpenError> {
+fn missing_segments<S: Storage>(
+    storage: &S,
+    segments: &[FoundSegment],
+    checkpointed: Sequence,
+) -> Result<Vec<(Sequence, Sequence)>, OpenError> {
     let mut missing = Vec::new();
     for pair in segments.windows(2) {
         let (earlier, later) = (&pair[0], &pair[1]);

@@ -64,7 +64,8 @@ pub(crate) fn scan<S: Storage>(storage: &S, now: Duration) -> Result<Scan, OpenE
         discarded: Vec::new(),
         spares: names.iter().copied().filter(|name| matches!(name, FileName::Spare(_))).collect(),
         unfinished: names.iter().copied().filter(|name| matches!(name, FileName::Unfinished(_))).collect(),
-        next_generation: names.iter().filter(|name| name.lane().is_some()).map(|name| name.number()).max().unwrap_or(0) + 1,
+        next_generation: names.iter().filter(|name| name.lane().is_some()).map(|name| name.number()).max().unwrap_or(0)
+            + 1,
         next_spare: names.iter().filter(|name| name.lane().is_none()).map(|name| name.number()).max().unwrap_or(0),
         findings: Vec::new(),
     };
@@ -102,9 +103,13 @@ impl Scan {
         if self.meta.is_some() {
             return Ok(());
         }
-        let newest = headers.iter().filter_map(|(_, header)| header.as_ref().ok()).max_by_key(|header| header.generation);
+        let newest =
+            headers.iter().filter_map(|(_, header)| header.as_ref().ok()).max_by_key(|header| header.generation);
         if let Some(header) = newest {
-            self.find('J', format!("`meta` is damaged; gateway and epoch are those of generation {}", header.generation));
+            self.find(
+                'J',
+                format!("`meta` is damaged; gateway and epoch are those of generation {}", header.generation),
+            );
             self.meta_rebuilt = true;
             self.meta = Some(MetaSlot {
                 revision: 0,
@@ -187,8 +192,10 @@ impl Scan {
 
     /// The newest checkpoint that is sound; an empty one if none is (case I).
     pub(crate) fn newest_checkpoint<S: Storage>(&mut self, storage: &S) -> Result<Checkpoint, OpenError> {
-        let mut headers: Vec<SegmentHeader> =
-            Lane::ALL.into_iter().flat_map(|lane| self.segments[lane].iter().filter_map(|found| found.header.clone())).collect();
+        let mut headers: Vec<SegmentHeader> = Lane::ALL
+            .into_iter()
+            .flat_map(|lane| self.segments[lane].iter().filter_map(|found| found.header.clone()))
+            .collect();
         headers.sort_unstable_by_key(|header| std::cmp::Reverse(header.generation));
         for header in headers {
             let name = FileName::segment(header.lane, header.generation);

@@ -2,7 +2,7 @@
 
 use venue_schema::Sequence;
 
-use crate::identity::Identity;
+use crate::identity::{Identity, Received};
 
 /// What is to be remembered of a record once it is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,7 @@ pub(crate) struct StagedRecord {
     pub(crate) source: u32,
     pub(crate) ordinal: u64,
     pub(crate) identity: Option<Identity>,
+    pub(crate) received: Received,
 }
 
 /// Consecutive records of a lane, each with a header whose checksum is still empty.

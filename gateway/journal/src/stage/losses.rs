@@ -36,7 +36,8 @@ impl Stage {
         if !self.losses.open.contains_key(&key) && self.losses.open.len() >= MAX_OPEN_LOSSES {
             key.1 = self.source(GATEWAY_SOURCE).0;
         }
-        let gap_id = format!("{}-lost-{}-{}", &self.epoch.to_string()[..8], append.lane.name(), self.lanes[append.lane].next);
+        let gap_id =
+            format!("{}-lost-{}-{}", &self.epoch.to_string()[..8], append.lane.name(), self.lanes[append.lane].next);
         let fresh = || OpenLoss { gap_id: format!("{gap_id}-{}", key.1), extent: LossExtent::default(), opened: false };
         let loss = self.losses.open.entry(key).or_insert_with(fresh);
         loss.extent.count_event(append.event.len() as u64, append.receive_utc_ns, append.receive_monotonic_ns);

@@ -5,8 +5,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use venue_journal::{
-    Append, AppendError, Appended, CommitDue, IdentityRef, Journal, JournalConfig, Limits, PerLane, ReadItem, Recovery, SourceId,
-    simulated::MemoryStorage,
+    Append, AppendError, Appended, CommitDue, IdentityRef, Journal, JournalConfig, Limits, PerLane, ReadItem, Recovery,
+    SourceId, simulated::MemoryStorage,
 };
 use venue_schema::{
     GatewayId, JournalEpoch, Message as _, Sequence,
@@ -48,7 +48,14 @@ pub fn event(number: u64, evidence: usize) -> Vec<u8> {
 }
 
 /// Appends the event of a number; what a serial line says cannot be refused.
-pub fn append(journal: &Journal<MemoryStorage>, lane: Lane, source: SourceId, number: u64, evidence: usize, refusable: bool) -> Result<Appended, AppendError> {
+pub fn append(
+    journal: &Journal<MemoryStorage>,
+    lane: Lane,
+    source: SourceId,
+    number: u64,
+    evidence: usize,
+    refusable: bool,
+) -> Result<Appended, AppendError> {
     journal.append(Append {
         lane,
         source,
@@ -126,7 +133,8 @@ pub fn read_from(journal: &Journal<MemoryStorage>, lane: Lane, from: u64) -> BTr
             ReadItem::End => return elements,
             ReadItem::Skipped { first, last, gap_event } => {
                 assert_eq!(first, next, "a lane is dense");
-                elements.insert(first.0, Element::Skipped { first: first.0, last: last.0, gap_event: gap_event.to_vec() });
+                elements
+                    .insert(first.0, Element::Skipped { first: first.0, last: last.0, gap_event: gap_event.to_vec() });
                 next = last.next();
             }
             ReadItem::Records(run) => {

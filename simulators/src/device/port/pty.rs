@@ -30,17 +30,26 @@ pub(super) struct Pty {
     master: OwnedFd,
     near: PathBuf,
     link: Option<PathBuf>,
+    /// The near end was open when it was last looked at, and is not known to be closed
+    /// before what was left in it is thrown away.
+    open: bool,
 }
 
 impl Pty {
     pub(super) fn open(link: Option<PathBuf>) -> Result<Self, PortError> {
         let failed = |error| PortError::new("open a pseudo terminal at", "/dev/ptmx", error);
         let (master, near) = open_pair().map_err(failed)?;
-        let pty = Self { master, near: PathBuf::from(near.to_string_lossy().into_owned()), link };
+        let pty = Self { master, near: PathBuf::from(near.to_string_lossy().into_owned()), link, open: false };
         if let Some(link) = &pty.link {
             place_link(link, &pty.near)?;
         }
         Ok(pty)
+    }
+
+    /// Throws away what nobody has read. Only the near end can, so it is opened for it.
+    fn flush(&self) -> rustix::io::Result<()> {
+        let near = rustix::fs::open(&self.near, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
+        tcflush(&near, QueueSelector::IOFlush)
     }
 
     /// Whether the near end is closed.
@@ -100,19 +109,21 @@ impl Port for Pty {
     }
 
     fn service(&mut self, _now: Duration, input: &mut Vec<u8>) {
-        // An error says that nobody has the near end open; what was written before and
-        // not read is not for the next one who opens it.
-        if tty::read_available(&self.master, input).is_err() {
-            let _ = tcflush(&self.master, QueueSelector::IOFlush);
+        // An error says that nobody has the near end open.
+        let open = tty::read_available(&self.master, input).is_ok() && !self.hung_up();
+        if self.open && !open {
+            // What was written before and not read is not for the next one who opens it.
+            let _ = self.flush();
         }
+        self.open = open;
     }
 
     fn is_heard(&self) -> bool {
-        !self.hung_up()
+        self.open
     }
 
     fn write(&mut self, bytes: &[u8]) -> bool {
-        self.is_heard() && tty::write_available(&self.master, bytes) == bytes.len()
+        !self.hung_up() && tty::write_available(&self.master, bytes) == bytes.len()
     }
 
     fn far_settings(&self) -> Option<LineSettings> {
