@@ -6,6 +6,7 @@
 //! | [`link`] | the network | latency, rate, stalls, cut, black hole |
 //! | [`cloud`] | the receiver | slow acknowledgements, refusals, resets, amnesia, lies |
 //! | [`demo`] | a race at a venue, with a verdict | runners, sabotage |
+//! | [`gateway`] | the real gateway, as a process | start, kill, stop, wait for its status |
 //! | [`cli`] | the command line over them | – |
 //!
 //! A library first: a test turns knobs and waits for conditions (`until`), it never
@@ -18,6 +19,7 @@ pub mod clock;
 pub mod cloud;
 pub mod demo;
 pub mod device;
+pub mod gateway;
 pub mod link;
 pub mod quantity;
 pub mod random;

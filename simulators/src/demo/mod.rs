@@ -13,7 +13,6 @@
 //! of a line. The verdict compares what the devices said with what the centre
 //! stored, and knows nothing of the gateway's inside.
 
-mod process;
 mod race;
 mod sabotage;
 mod scene;

@@ -6,13 +6,12 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use tokio::{sync::watch, task::JoinHandle};
 use venue_schema::v1::Lane;
 
 use super::{
     Sabotage, Teller,
-    process::{Gateway, text},
     sabotage::EarlierJournal,
     verdict::{self, Disturbances, Stored, Verdict, Witness},
 };
@@ -20,6 +19,7 @@ use crate::{
     clock,
     cloud::{Cloud, CloudConfig, CloudHandle, Snapshot, StoreConfig},
     device::{Attachment, DeviceConfig, DeviceKind, NmeaConfig, SimulatedDevice},
+    gateway::{self, GatewayProcess, text},
     link::{Link, LinkConfig, LinkHandle},
 };
 
@@ -34,7 +34,7 @@ pub(super) struct Scene {
     pub(super) timer_a: SimulatedDevice,
     pub(super) timer_b: SimulatedDevice,
     wind: SimulatedDevice,
-    gateway: Gateway,
+    gateway: GatewayProcess,
     link: LinkHandle,
     centre: CloudHandle,
     acknowledgements: JoinHandle<Acknowledgements>,
@@ -65,8 +65,9 @@ impl Scene {
             ..DeviceConfig::nmea()
         })
         .context("start the wind gauge")?;
-        fs::write(directory.join("gateway.toml"), configuration(directory, &link, sabotage))
-            .context("write gateway.toml")?;
+        let executable = std::env::current_exe().context("find this program's own file")?;
+        let gateway = GatewayProcess::new(executable, directory);
+        gateway.configure(&configuration(directory, &link, sabotage))?;
         let (end, ended) = watch::channel(false);
         let acknowledgements = tokio::spawn(Acknowledgements::follow(centre.watch(), ended));
         let mut scene = Self {
@@ -74,7 +75,7 @@ impl Scene {
             timer_a,
             timer_b,
             wind,
-            gateway: Gateway::new(directory)?,
+            gateway,
             link,
             centre,
             acknowledgements,
@@ -92,15 +93,8 @@ impl Scene {
 
     /// Waits until the gateway has every line open, and everything at the centre.
     async fn until_heard(&self) -> anyhow::Result<()> {
-        let ready = self.wait(Duration::from_secs(20), |status| {
-            let sources = status["sources"].as_array().map(Vec::as_slice).unwrap_or_default();
-            !sources.is_empty() && sources.iter().all(|source| source["state"] == "connected")
-        });
-        if ready.await {
-            Ok(())
-        } else {
-            bail!("start the race: the gateway does not hear its devices; see gateway.log")
-        }
+        let ready = self.gateway.until(Duration::from_secs(20), gateway::all_connected).await;
+        ready.map(drop).context("start the race: the gateway does not hear its devices")
     }
 
     /// Waits until the chronometers have printed everything.
@@ -112,17 +106,6 @@ impl Scene {
         }
         // What has left a device is on its line for some milliseconds yet.
         tokio::time::sleep(Duration::from_millis(300)).await;
-    }
-
-    async fn wait(&self, patience: Duration, ready: impl Fn(&serde_json::Value) -> bool) -> bool {
-        let deadline = self.teller.elapsed() + patience;
-        while self.teller.elapsed() < deadline {
-            if self.gateway.status().await.is_some_and(|status| ready(&status)) {
-                return true;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        false
     }
 
     /// Tells the line that the results manager would read.
@@ -219,9 +202,9 @@ impl Scene {
     pub(super) async fn close(mut self) -> anyhow::Result<Verdict> {
         self.teller.tell("the race is over; waiting until everything is at the centre");
         self.printed_out().await;
-        let drained = self.wait(DRAINS_WITHIN, is_drained).await;
+        let drained = self.gateway.until(DRAINS_WITHIN, gateway::results_delivered).await;
         self.tell_status().await;
-        if !drained {
+        if drained.is_err() {
             self.teller.tell("it does not drain; the verdict says what is missing");
         }
         // The gauge goes on for ever: it is unplugged, so that its last sample counts.
@@ -243,17 +226,6 @@ impl Scene {
         let stored = acknowledgements.join(self.centre.events(0, usize::MAX).await?)?;
         Ok(verdict::judge(&witnesses, &stored, &self.disturbances))
     }
-}
-
-/// Whether all sources are heard and nothing waits anywhere.
-fn is_drained(status: &serde_json::Value) -> bool {
-    let lanes = |pointer: &str, key: &str| -> Vec<u64> {
-        let items = status.pointer(pointer).and_then(serde_json::Value::as_array);
-        items.into_iter().flatten().filter_map(|item| item[key].as_u64()).collect()
-    };
-    let backlog = lanes("/uplinks/0/lanes", "backlog");
-    let staged = lanes("/journal/lanes", "staged");
-    backlog.first() == Some(&0) && staged.first() == Some(&0)
 }
 
 /// When the centre had acknowledged what, as its own marks show it.

@@ -78,6 +78,7 @@ const NAMED: usize = 8;
 /// Compares.
 pub(super) fn judge(witnesses: &[Witness], stored: &[Stored], disturbances: &Disturbances) -> Verdict {
     let mut count = Count::default();
+    count.lanes(stored);
     for witness in witnesses {
         if witness.has_memory {
             count.promised(witness, stored);
@@ -86,7 +87,6 @@ pub(super) fn judge(witnesses: &[Witness], stored: &[Stored], disturbances: &Dis
         }
         count.order(witness, stored);
     }
-    count.lanes(stored);
     let (latency_ms, latency_ms_longest) = latency(witnesses, stored, disturbances);
     Verdict {
         ok: count.lost == 0 && count.duplicated == 0 && count.out_of_order == 0 && count.broken == 0,
@@ -146,7 +146,7 @@ impl Count {
         for event in of_device().filter(|event| is_reading(event)) {
             *arrived.entry(&event.evidence).or_default() += 1;
         }
-        let gaps: Vec<(i64, i64)> = of_device().filter_map(dark_gap).collect();
+        let gaps = dark_gaps(of_device());
         for line in witness.ledger.lines() {
             let text = line.bytes.trim_ascii_end();
             if let Some(count) = arrived.get_mut(text).filter(|count| **count > 0) {
@@ -230,11 +230,17 @@ fn is_reading(event: &v1::Event) -> bool {
     !event.evidence.is_empty() && !matches!(event.content, Some(event::Content::Raw(_)))
 }
 
-/// The dark time that a closed gap declares, UTC ns.
-fn dark_gap(event: &v1::Event) -> Option<(i64, i64)> {
-    let Some(event::Content::Gap(gap)) = &event.content else { return None };
-    let by_device = matches!(gap.scope, Some(gap::Scope::DeviceRange(_))) && gap.cause() == GapCause::DeviceDark;
-    if by_device { Some((gap.first_receive_utc_ns?, gap.last_receive_utc_ns?)) } else { None }
+/// The dark times that gaps declare, UTC ns. One that is still open has no end.
+fn dark_gaps<'a>(events: impl Iterator<Item = &'a v1::Event>) -> Vec<(i64, i64)> {
+    let mut dark: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
+    for event in events {
+        let Some(event::Content::Gap(gap)) = &event.content else { continue };
+        let by_device = matches!(gap.scope, Some(gap::Scope::DeviceRange(_))) && gap.cause() == GapCause::DeviceDark;
+        if let (true, Some(first)) = (by_device, gap.first_receive_utc_ns) {
+            dark.insert(&gap.gap_id, (first, gap.last_receive_utc_ns.unwrap_or(i64::MAX)));
+        }
+    }
+    dark.into_values().collect()
 }
 
 /// Latency of lines that were heard live: while nothing was cut, and the longest.
