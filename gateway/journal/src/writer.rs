@@ -324,21 +324,17 @@ impl<S: Storage> Journal<S> {
         if due { self.put_closing_commit(writer, now) } else { Ok(()) }
     }
 
-    /// An empty commit: its header proves the last commit of both lanes.
+    /// An empty commit: its header proves the last commit of both lanes, unless a later one has.
     fn put_closing_commit(&self, writer: &mut Writer<S::File>, now: Duration) -> Result<(), WriteFailure> {
-        if writer.proven == writer.durable {
-            return Ok(());
+        if writer.proven != writer.durable {
+            let has_room = |lane: &Lane| writer.lanes[*lane].margin() > SEGMENT_MARGIN_BYTES / 2;
+            let lane = match Lane::ALL.into_iter().find(has_room) {
+                Some(lane) => lane,
+                None => self.rotate(writer, Lane::Results, now).map(|()| Lane::Results)?,
+            };
+            writer.put_commit(lane, writer.durable[lane].next(), 0, &[])?;
         }
-        let roomy = Lane::ALL.into_iter().find(|&lane| {
-            writer.lanes[lane].size > writer.lanes[lane].offset + COMMIT_HEADER_BYTES + SEGMENT_MARGIN_BYTES / 2
-        });
-        let lane = match roomy {
-            Some(lane) => lane,
-            None => self.rotate(writer, Lane::Results, now).map(|()| Lane::Results)?,
-        };
-        writer.put_commit(lane, writer.durable[lane].next(), 0, &[])?;
-        let mut stage = lock(&self.inner.stage);
-        stage.times.unproven = false;
+        lock(&self.inner.stage).times.unproven = false;
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! Power cuts at every single operation of a scenario.
 
+#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "test code")]
+
 mod scene;
 
 use std::collections::BTreeMap;
@@ -103,7 +105,7 @@ fn check_ordinals(found: &PerLane<BTreeMap<u64, Element>>, case: &str) {
     let mut ordinals = BTreeMap::<String, Vec<u64>>::new();
     for element in Lane::ALL.into_iter().flat_map(|lane| found[lane].values()) {
         if let Element::Event(event, _) = element {
-            let origin = event.origin.as_ref().unwrap();
+            let origin = event.origin.as_ref().expect("every record has an origin");
             ordinals.entry(origin.source.clone()).or_default().push(origin.source_ordinal);
         }
         if let Some(venue_schema::v1::gap::Scope::SourceRange(range)) = element.gap().and_then(|gap| gap.scope) {

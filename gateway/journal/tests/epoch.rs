@@ -1,5 +1,7 @@
 //! Beginning a new epoch, and looking at a journal from outside.
 
+#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "test code")]
+
 mod scene;
 
 use std::ops::ControlFlow;

@@ -3,6 +3,8 @@
 //! The file holds a small journal: a line for each row of 32 bytes that are not all zero, with the name of the file, the
 //! offset and the bytes, both in hex.
 
+#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "test code")]
+
 mod scene;
 
 use std::collections::BTreeMap;
@@ -22,8 +24,15 @@ fn journal_of_today() -> MemoryStorage {
     append(&journal, RESULTS, finish, 1, 3, false).unwrap();
     let key = IdentityRef::Key { device_id: "timer-a", epoch: 9, key: "C1|09:17:08.02", occurrence: 2 };
     for (identity, receive_utc_ns) in [(key, None), (IdentityRef::None, Some(-5))] {
-        let append =
-            Append { lane: RESULTS, source: finish, identity, refusable: true, event: &[], receive_utc_ns, receive_monotonic_ns: 77 };
+        let append = Append {
+            lane: RESULTS,
+            source: finish,
+            identity,
+            refusable: true,
+            event: &[],
+            receive_utc_ns,
+            receive_monotonic_ns: 77,
+        };
         journal.append(append).unwrap();
     }
     commit_all(&journal, at(1));
@@ -37,8 +46,15 @@ fn journal_of_today() -> MemoryStorage {
     let large = [0x55; 130_000];
     for _ in 0..2 {
         let identity = IdentityRef::None;
-        let append =
-            Append { lane: TELEMETRY, source: finish, identity, refusable: true, event: &large, receive_utc_ns: None, receive_monotonic_ns: 0 };
+        let append = Append {
+            lane: TELEMETRY,
+            source: finish,
+            identity,
+            refusable: true,
+            event: &large,
+            receive_utc_ns: None,
+            receive_monotonic_ns: 0,
+        };
         journal.append(append).unwrap();
         journal.commit(at(4)).unwrap();
     }
@@ -75,9 +91,11 @@ fn the_frozen_journal_is_opened() {
     let mut contents = BTreeMap::<&str, Vec<u8>>::new();
     for line in FROZEN.lines() {
         let [name, offset, hex] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("three columns, not {line}") };
-        let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+        let bytes: Vec<u8> =
+            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
         let offset = usize::from_str_radix(offset, 16).unwrap();
-        let file = contents.entry(name).or_insert_with(|| vec![0; if name.ends_with(".seg") { 256 << 10 } else { 8192 }]);
+        let file =
+            contents.entry(name).or_insert_with(|| vec![0; if name.ends_with(".seg") { 256 << 10 } else { 8192 }]);
         file[offset..offset + bytes.len()].copy_from_slice(&bytes);
     }
     let disk = MemoryStorage::new();
@@ -97,5 +115,3 @@ fn the_frozen_journal_is_opened() {
     assert!(matches!(again, Ok(venue_journal::Appended::Known { .. })), "{again:?}");
     assert!(disk.list().unwrap().len() > 3);
 }
-#[test]
-fn print_once() { std::fs::write("/tmp/journal-v1.hex", rows(&journal_of_today())).unwrap(); }

@@ -1,5 +1,7 @@
 //! Failed writes and syncs: nothing more is accepted until the journal is reopened, and nothing is trusted that no sync covered.
 
+#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "test code")]
+
 mod scene;
 
 use scene::*;
@@ -82,4 +84,16 @@ fn telemetry_waits_for_company_only_when_there_is_much_of_it() {
     assert_eq!((committed.results_count, committed.telemetry_count), (1, 1));
     append(&journal, TELEMETRY, wind, 4, 10, true).unwrap();
     assert_eq!(journal.wants_commit(ms(1_010)), CommitDue::Now);
+}
+
+/// Where a skip record has already proven the last commit, no closing commit is written, and none is asked for for ever.
+#[test]
+fn a_closing_commit_that_is_not_needed_is_not_asked_for_again() {
+    let (journal, _) = open(&MemoryStorage::new());
+    append(&journal, RESULTS, journal.source("finish"), 1, 10, false).unwrap();
+    journal.commit(at(1)).unwrap();
+    journal.declare_quarantined(RESULTS, Sequence(1), Sequence(1), at(1)).unwrap();
+    journal.commit(at(2)).unwrap();
+    assert_eq!(journal.wants_commit(at(2)), CommitDue::Idle);
+    journal.close(at(3)).unwrap();
 }

@@ -1,5 +1,7 @@
 //! Random actions on a journal, against a plain model of what it promises.
 
+#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "test code")]
+
 mod scene;
 
 use std::collections::{BTreeMap, BTreeSet};

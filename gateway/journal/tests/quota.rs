@@ -1,5 +1,7 @@
 //! Full quotas, full disks, the reserve, shedding, and what the journal says of it.
 
+#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "test code")]
+
 mod scene;
 
 use scene::*;

@@ -1,5 +1,7 @@
 //! The lettered cases of recovery, each from a disk in that state.
 
+#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "test code")]
+
 mod scene;
 
 use scene::*;

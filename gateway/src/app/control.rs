@@ -24,7 +24,7 @@ use venue_schema::{
 use super::{
     sources::Sources,
     status::{ClockStatus, Facts, JournalStatus, LaneStatus, Status, rfc3339},
-    uplinks::Uplinks,
+    uplinks::{Behind, Uplinks},
 };
 use crate::{clock::SystemClock, config::Config};
 
@@ -180,19 +180,20 @@ impl Control {
 
     fn facts(&self, journal: &venue_journal::Status, now_utc_ns: Option<i64>) -> Facts {
         let results = &journal.lanes.results;
-        let behind = self.uplinks.results_behind();
-        let (waiting, acknowledged, link) = match behind {
-            Some(behind) => behind,
-            None => (results.last_durable.0, Sequence::ZERO, "the uplink starts".to_owned()),
-        };
+        let behind = self.uplinks.results_behind().unwrap_or_else(|| Behind {
+            waiting: results.last_durable.0,
+            acknowledged: Sequence::ZERO,
+            delivering: false,
+            link: "the uplink starts".to_owned(),
+        });
+        let oldest = (behind.waiting > 0).then(|| self.received_at(Lane::Results, behind.acknowledged.next()));
         Facts {
             now_utc_ns,
-            waiting,
+            waiting: behind.waiting,
             staged: results.last_staged.0 - results.last_durable.0,
-            oldest_waiting_utc_ns: (waiting > 0)
-                .then(|| self.received_at(Lane::Results, acknowledged.next()))
-                .flatten(),
-            link,
+            oldest_waiting_utc_ns: oldest.flatten(),
+            link: behind.link,
+            delivering: behind.delivering,
             halted: journal.halted.clone(),
             dark: self.sources.dark(),
             no_uplink: self.uplinks.is_empty(),

@@ -153,6 +153,9 @@ pub struct UplinkLaneStatus {
     pub last_error: Option<String>,
 }
 
+/// While records flow, one that has waited no longer than this is on its way, ns.
+const ON_ITS_WAY_NS: i64 = 5_000_000_000;
+
 /// What the headline is made from.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Facts {
@@ -166,6 +169,8 @@ pub struct Facts {
     pub oldest_waiting_utc_ns: Option<i64>,
     /// Why they wait.
     pub link: String,
+    /// Records flow: what waits is on its way.
+    pub delivering: bool,
     /// Why nothing can be made durable.
     pub halted: Option<String>,
     /// Sources of results that are not heard: name, and since when in UTC ns.
@@ -185,6 +190,11 @@ impl Facts {
             return (format!("{} RESULTS ARE STORED HERE; NO UPLINK IS CONFIGURED", self.waiting), false);
         }
         let waiting = self.waiting + self.staged;
+        if waiting > 0 && self.is_on_its_way() {
+            let up_to = clock_face(zone, self.oldest_waiting_utc_ns);
+            let verb = if waiting == 1 { "IS ON ITS" } else { "ARE ON THEIR" };
+            return (format!("ALL RESULTS UP TO {up_to} ARE AT THE CENTRE, {waiting} {verb} WAY"), false);
+        }
         if waiting > 0 {
             let count = if waiting == 1 { "1 RESULT".to_owned() } else { format!("{waiting} RESULTS") };
             let since = match self.oldest_waiting_utc_ns {
@@ -204,6 +214,16 @@ impl Facts {
             let _ = write!(line, "{join}{name} IS NOT HEARD{since}");
         }
         (line, self.dark.is_empty())
+    }
+}
+
+impl Facts {
+    /// Whether what waits is young, and records flow.
+    fn is_on_its_way(&self) -> bool {
+        match (self.delivering, self.now_utc_ns, self.oldest_waiting_utc_ns) {
+            (true, Some(now), Some(oldest)) => now.saturating_sub(oldest) <= ON_ITS_WAY_NS,
+            _ => false,
+        }
     }
 }
 
@@ -320,6 +340,10 @@ mod tests {
             ..well.clone()
         };
         check(&cut, "12 RESULTS WAIT HERE SINCE 10:44:37: no connection to the centre", false);
+
+        let young =
+            Facts { waiting: 2, oldest_waiting_utc_ns: Some(NOW - 200_000_000), delivering: true, ..well.clone() };
+        check(&young, "ALL RESULTS UP TO 10:45:36 ARE AT THE CENTRE, 2 ARE ON THEIR WAY", false);
 
         let dark = Facts { dark: vec![("finish-timer-a".to_owned(), Some(NOW - 5_000_000_000))], ..well.clone() };
         check(

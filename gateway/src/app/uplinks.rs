@@ -81,12 +81,17 @@ impl Uplinks {
 
     /// The results lane's state that is furthest behind, among required uplinks if
     /// there are any: how many wait, and why.
-    pub(super) fn results_behind(&self) -> Option<(u64, Sequence, String)> {
+    pub(super) fn results_behind(&self) -> Option<Behind> {
         let behind = |link: &Link| {
             let status = link.snapshot(Lane::Results)?;
-            Some((status.backlog(), status.acknowledged, describe(&status)))
+            Some(Behind {
+                waiting: status.backlog(),
+                acknowledged: status.acknowledged,
+                delivering: status.state == LinkState::Delivering,
+                link: describe(&status),
+            })
         };
-        self.links.iter().filter_map(behind).max_by_key(|(waiting, ..)| *waiting)
+        self.links.iter().filter_map(behind).max_by_key(|behind| behind.waiting)
     }
 
     /// State of every uplink at `now`; `oldest` gives the receive time of a record.
@@ -114,6 +119,18 @@ impl Uplinks {
         };
         self.links.iter().map(uplink).collect()
     }
+}
+
+/// How far the results of an uplink are behind.
+pub(super) struct Behind {
+    /// Durable here and not acknowledged.
+    pub(super) waiting: u64,
+    /// Last sequence that is acknowledged.
+    pub(super) acknowledged: Sequence,
+    /// Whether records flow.
+    pub(super) delivering: bool,
+    /// Where the link stands, and why.
+    pub(super) link: String,
 }
 
 fn describe(status: &Status) -> String {

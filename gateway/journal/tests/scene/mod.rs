@@ -1,6 +1,12 @@
 //! What the tests of the journal share: a small gateway, its events, and a reader of everything.
 
-#![allow(dead_code, clippy::allow_attributes, reason = "each test uses a part of it")]
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::large_enum_variant,
+    reason = "test code; each test uses a part of it"
+)]
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,11 +19,11 @@ use venue_schema::{
     v1::{self, Lane},
 };
 
-pub const EPOCH: JournalEpoch = JournalEpoch::from_bytes(*b"0123456789abcdef");
-pub const RESULTS: Lane = Lane::Results;
-pub const TELEMETRY: Lane = Lane::Telemetry;
+pub(crate) const EPOCH: JournalEpoch = JournalEpoch::from_bytes(*b"0123456789abcdef");
+pub(crate) const RESULTS: Lane = Lane::Results;
+pub(crate) const TELEMETRY: Lane = Lane::Telemetry;
 
-pub fn config() -> JournalConfig {
+pub(crate) fn config() -> JournalConfig {
     let mut config = JournalConfig::new(GatewayId::new("stade-1-a").unwrap(), "stade-1", EPOCH);
     config.segment_bytes = 256 << 10;
     config.results.quota = 2 << 20;
@@ -26,16 +32,16 @@ pub fn config() -> JournalConfig {
     config
 }
 
-pub fn at(seconds: u64) -> Duration {
+pub(crate) fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-pub fn open(disk: &MemoryStorage) -> (Journal<MemoryStorage>, Recovery) {
+pub(crate) fn open(disk: &MemoryStorage) -> (Journal<MemoryStorage>, Recovery) {
     Journal::open(disk.clone(), config(), at(0)).expect("a journal always opens")
 }
 
 /// An event of a device with its own numbers, with so many bytes of evidence.
-pub fn event(number: u64, evidence: usize) -> Vec<u8> {
+pub(crate) fn event(number: u64, evidence: usize) -> Vec<u8> {
     v1::Event {
         venue_id: "stade-1".into(),
         device_id: "timer-a".into(),
@@ -48,7 +54,7 @@ pub fn event(number: u64, evidence: usize) -> Vec<u8> {
 }
 
 /// Appends the event of a number; what a serial line says cannot be refused.
-pub fn append(
+pub(crate) fn append(
     journal: &Journal<MemoryStorage>,
     lane: Lane,
     source: SourceId,
@@ -68,7 +74,7 @@ pub fn append(
 }
 
 /// Commits until nothing is due.
-pub fn commit_all(journal: &Journal<MemoryStorage>, now: Duration) {
+pub(crate) fn commit_all(journal: &Journal<MemoryStorage>, now: Duration) {
     while journal.wants_commit(now) == CommitDue::Now {
         journal.commit(now).expect("the disk is well");
     }
@@ -76,7 +82,7 @@ pub fn commit_all(journal: &Journal<MemoryStorage>, now: Duration) {
 
 /// One element of a lane, as it crosses the wire.
 #[derive(Clone, PartialEq)]
-pub enum Element {
+pub(crate) enum Element {
     Event(v1::Event, Vec<u8>),
     Skipped { first: u64, last: u64, gap_event: Vec<u8> },
 }
@@ -92,7 +98,7 @@ impl std::fmt::Debug for Element {
 }
 
 impl Element {
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::Event(_, bytes) => bytes,
             Self::Skipped { gap_event, .. } => gap_event,
@@ -100,7 +106,7 @@ impl Element {
     }
 
     /// The device's number, if it is one of the test's own events.
-    pub fn number(&self) -> Option<u64> {
+    pub(crate) fn number(&self) -> Option<u64> {
         match self {
             Self::Event(event, _) => match event.identity {
                 Some(v1::event::Identity::DeviceSequence(number)) => Some(number),
@@ -110,7 +116,7 @@ impl Element {
         }
     }
 
-    pub fn gap(&self) -> Option<v1::Gap> {
+    pub(crate) fn gap(&self) -> Option<v1::Gap> {
         let event = match self {
             Self::Event(event, _) => event.clone(),
             Self::Skipped { gap_event, .. } => v1::Event::decode(&gap_event[..]).unwrap(),
@@ -124,7 +130,7 @@ impl Element {
 
 /// Reads a lane from a sequence to its end, by the sequence of each element's start. Checks on the way
 /// that it is dense and that each event says its own place.
-pub fn read_from(journal: &Journal<MemoryStorage>, lane: Lane, from: u64) -> BTreeMap<u64, Element> {
+pub(crate) fn read_from(journal: &Journal<MemoryStorage>, lane: Lane, from: u64) -> BTreeMap<u64, Element> {
     let mut reader = journal.reader(lane);
     let mut elements = BTreeMap::new();
     let mut next = Sequence(from);
@@ -152,21 +158,21 @@ pub fn read_from(journal: &Journal<MemoryStorage>, lane: Lane, from: u64) -> BTr
     }
 }
 
-pub fn read(journal: &Journal<MemoryStorage>, lane: Lane) -> BTreeMap<u64, Element> {
+pub(crate) fn read(journal: &Journal<MemoryStorage>, lane: Lane) -> BTreeMap<u64, Element> {
     read_from(journal, lane, 1)
 }
 
 /// The test's own numbers in a lane, in order.
-pub fn numbers(elements: &BTreeMap<u64, Element>) -> Vec<u64> {
+pub(crate) fn numbers(elements: &BTreeMap<u64, Element>) -> Vec<u64> {
     elements.values().filter_map(Element::number).collect()
 }
 
-pub fn both(journal: &Journal<MemoryStorage>) -> PerLane<BTreeMap<u64, Element>> {
+pub(crate) fn both(journal: &Journal<MemoryStorage>) -> PerLane<BTreeMap<u64, Element>> {
     PerLane::from_fn(|lane| read(journal, lane))
 }
 
 /// Names of files of a kind, sorted.
-pub fn files(disk: &MemoryStorage, kind: &str) -> Vec<String> {
+pub(crate) fn files(disk: &MemoryStorage, kind: &str) -> Vec<String> {
     use venue_journal::Storage as _;
     let mut names: Vec<_> = disk.list().unwrap().into_iter().filter(|name| name.starts_with(kind)).collect();
     names.sort();
