@@ -1,7 +1,7 @@
 //! Format version 1 is frozen: when this fails, the code is wrong, not `frozen/v1.hex`.
 //!
 //! The file holds a small journal: a line for each row of 32 bytes that are not all zero, with the name of the file, the
-//! offset and the bytes, both in hex.
+//! offset and the bytes, both in hex; `55*N` stands for N rows of that byte.
 
 #![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "test code")]
 
@@ -15,6 +15,8 @@ use venue_schema::{Digest, Sequence};
 
 const FROZEN: &str = include_str!("frozen/v1.hex");
 const ROW: usize = 32;
+/// What the large events consist of.
+const FILLING: u8 = 0x55;
 
 /// A journal with a record of each identity, a closing commit, a skip record, a cursor, and a second segment with a checkpoint.
 fn journal_of_today() -> MemoryStorage {
@@ -43,7 +45,7 @@ fn journal_of_today() -> MemoryStorage {
     cursor.advance(Sequence(1), Digest::from_bytes([0xAB; 32]));
     journal.close(at(3)).unwrap();
     // Two large events do not fit into what is left of the segment: the second begins another, behind a checkpoint.
-    let large = [0x55; 130_000];
+    let large = [FILLING; 130_000];
     for _ in 0..2 {
         let identity = IdentityRef::None;
         let append = Append {
@@ -61,18 +63,36 @@ fn journal_of_today() -> MemoryStorage {
     disk
 }
 
-/// The rows of all files that are not zero, without those of the large events' contents.
+/// The rows of all files that are not zero; a run of rows of the large events' contents is one line with their count.
 fn rows(disk: &MemoryStorage) -> String {
     let mut text = String::new();
     for name in files(disk, "").into_iter().filter(|name| !name.starts_with("spare")) {
-        for (index, row) in disk.contents(&name).unwrap().chunks(ROW).enumerate() {
-            if row.iter().any(|&byte| byte != 0) && row.iter().any(|&byte| byte != 0x55) {
+        let contents = disk.contents(&name).unwrap();
+        let mut filled = 0;
+        for (index, row) in contents.chunks(ROW).enumerate() {
+            if row.iter().all(|&byte| byte == FILLING) {
+                filled += 1;
+                continue;
+            }
+            if filled > 0 {
+                text += &format!("{name} {:x} {FILLING:02x}*{filled}\n", (index - filled) * ROW);
+                filled = 0;
+            }
+            if row.iter().any(|&byte| byte != 0) {
                 let hex: String = row.iter().map(|byte| format!("{byte:02x}")).collect();
                 text += &format!("{name} {:x} {hex}\n", index * ROW);
             }
         }
     }
     text
+}
+
+/// The bytes of a line's third column.
+fn bytes_of(column: &str) -> Vec<u8> {
+    if let Some((_, count)) = column.split_once('*') {
+        return vec![FILLING; count.parse::<usize>().unwrap() * ROW];
+    }
+    (0..column.len()).step_by(2).map(|at| u8::from_str_radix(&column[at..at + 2], 16).unwrap()).collect()
 }
 
 /// What is written today is what was written when the format was frozen.
@@ -85,14 +105,13 @@ fn todays_bytes_are_the_frozen_ones() {
     assert_eq!(today.lines().count(), FROZEN.lines().count());
 }
 
-/// A journal of the frozen bytes is opened, and all of it is there; what the rows leave out is filled in.
+/// A journal of the frozen bytes is opened, and all of it is there.
 #[test]
 fn the_frozen_journal_is_opened() {
     let mut contents = BTreeMap::<&str, Vec<u8>>::new();
     for line in FROZEN.lines() {
         let [name, offset, hex] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("three columns, not {line}") };
-        let bytes: Vec<u8> =
-            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+        let bytes = bytes_of(hex);
         let offset = usize::from_str_radix(offset, 16).unwrap();
         let file =
             contents.entry(name).or_insert_with(|| vec![0; if name.ends_with(".seg") { 256 << 10 } else { 8192 }]);
@@ -107,7 +126,12 @@ fn the_frozen_journal_is_opened() {
     let results = read(&journal, RESULTS);
     assert_eq!(numbers(&results), [1]);
     assert!(results[&2].gap().is_some() && results.contains_key(&3));
-    assert_eq!(numbers(&read_from(&journal, TELEMETRY, 1)).first(), Some(&2));
+    let mut reader = journal.reader(TELEMETRY);
+    for (sequence, bytes) in [(2, 130_000), (3, 130_000)] {
+        let item = reader.read(Sequence(sequence), venue_journal::Limits { records: 1, bytes: 0 }).unwrap();
+        let venue_journal::ReadItem::Records(run) = item else { panic!("a record is expected, not {item:?}") };
+        assert!(run.events().next().unwrap().starts_with(&vec![FILLING; bytes]));
+    }
     let cursor = journal.cursor("centre", None, RESULTS, true).unwrap();
     assert_eq!(cursor.mark(), (Sequence(1), Digest::from_bytes([0xAB; 32])));
     assert_eq!(cursor.receiver_id().as_deref(), Some("centre-1"));
