@@ -135,9 +135,9 @@ pub(super) struct Behind {
 
 fn describe(status: &Status) -> String {
     match (&status.state, &status.last_error) {
-        (LinkState::Delivering, _) => "delivering".to_owned(),
-        (state, Some(error)) => format!("{state}: {}", error.message),
-        (state, None) => state.to_string(),
+        // Somebody has to do something: the line says what.
+        (state @ LinkState::Refused { .. }, Some(error)) => format!("{state}: {}", error.message),
+        (state, _) => state.to_string(),
     }
 }
 

@@ -106,10 +106,13 @@ fn tell_verdict(verdict: &Verdict, directory: &std::path::Path) {
         eprintln!("  ! {violation}");
     }
     let shown = directory.display();
+    let program = std::env::current_exe().unwrap_or_else(|_| "venue-sim".into());
+    let gateway = format!("{} gateway", program.display());
     eprintln!("\nlook around:");
-    eprintln!("  {shown}/gateway.toml            the configuration");
-    eprintln!("  {shown}/gateway.log             what the gateway told");
-    eprintln!("  sqlite3 {shown}/centre.sqlite   what the centre stored");
-    eprintln!("  cargo run --release -p venue-gateway -- journal inspect {shown}/data");
-    eprintln!("  cargo run --release -p venue-gateway -- tail --no-follow --last 40 --config {shown}/gateway.toml");
+    eprintln!("  less {shown}/gateway.toml         # the configuration");
+    eprintln!("  less {shown}/gateway.log          # what the gateway told");
+    eprintln!("  sqlite3 {shown}/centre.sqlite     # what the centre stored, if you have sqlite3");
+    eprintln!("  {gateway} status --config {shown}/gateway.toml");
+    eprintln!("  {gateway} tail --no-follow --last 40 --config {shown}/gateway.toml");
+    eprintln!("  {gateway} journal inspect {shown}/data");
 }

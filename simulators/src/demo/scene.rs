@@ -40,6 +40,7 @@ pub(super) struct Scene {
     acknowledgements: JoinHandle<Acknowledgements>,
     end: watch::Sender<bool>,
     disturbances: Disturbances,
+    listened_to_since_utc_ns: i64,
     directory: PathBuf,
     sabotage: Option<Sabotage>,
     earlier: Option<EarlierJournal>,
@@ -81,12 +82,14 @@ impl Scene {
             acknowledgements,
             end,
             disturbances: Vec::new(),
+            listened_to_since_utc_ns: i64::MAX,
             directory: directory.to_owned(),
             sabotage,
             earlier: None,
         };
         scene.gateway.start()?;
         scene.until_heard().await?;
+        scene.listened_to_since_utc_ns = clock::utc_ns();
         scene.teller.tell("the gateway runs: two chronometers and a wind gauge on serial lines, the centre over gRPC");
         Ok(scene)
     }
@@ -137,7 +140,7 @@ impl Scene {
         self.teller.tell("SIGKILL: the gateway is gone, with whatever it had in memory");
         self.disturb();
         self.gateway.kill().await?;
-        if let Some(earlier) = &self.earlier {
+        if let Some(earlier) = self.earlier.take() {
             earlier.restore(&self.journal()).context("put the earlier journal back")?;
         }
         if self.sabotage == Some(Sabotage::NoRecognition) {
@@ -212,6 +215,7 @@ impl Scene {
             device_id,
             ledger: device.ledger(),
             has_memory,
+            listened_to_since_utc_ns: self.listened_to_since_utc_ns,
         };
         self.wind.unplug()?;
         self.gateway.stop().await?;

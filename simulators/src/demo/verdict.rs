@@ -19,6 +19,9 @@ pub(super) struct Witness {
     pub(super) ledger: Ledger,
     /// Whether its memory promises its records.
     pub(super) has_memory: bool,
+    /// When the gateway was first seen to listen to it, UTC ns. What a device without
+    /// memory said before that to nobody is not lost.
+    pub(super) listened_to_since_utc_ns: i64,
 }
 
 /// One event at the centre.
@@ -56,7 +59,8 @@ pub struct Verdict {
     pub sent: u64,
     /// Those of them at the centre.
     pub delivered: u64,
-    /// The difference, and events of devices without memory that no gap covers.
+    /// The difference, and events of devices without memory that were said once the
+    /// gateway had begun to listen, and that no gap covers.
     pub lost: u64,
     /// Rows beyond the first.
     pub duplicated: u64,
@@ -153,7 +157,7 @@ impl Count {
                 *count -= 1;
             } else if gaps.iter().any(|(first, last)| (*first..=*last).contains(&line.left_utc_ns)) {
                 self.declared += 1;
-            } else {
+            } else if line.left_utc_ns >= witness.listened_to_since_utc_ns {
                 self.missing(1, || format!("lost: {} {}", witness.device_id, text.escape_ascii()));
             }
         }
