@@ -1,6 +1,9 @@
 //! Joins a source to its pipeline: stamps, and wakes the commit thread.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use venue_devices::Item;
 use venue_journal::{Journal, Storage};
@@ -61,7 +64,18 @@ impl<S: Storage> Intake for SourceIntake<S> {
         self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone_from(self.pipeline.counters());
     }
 
+    fn poll_timeout(&self) -> Option<Duration> {
+        self.pipeline.poll_timeout()
+    }
+
+    fn handle_timeout(&mut self, received: &Received) {
+        self.flush(received);
+    }
+
     fn durable_items(&mut self) -> u64 {
         self.pipeline.durable_items()
     }
 }
+
+#[cfg(test)]
+mod tests;

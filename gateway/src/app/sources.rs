@@ -18,7 +18,7 @@ use crate::{
     clock::SystemClock,
     config::{self, Config, TransportConfig},
     pipeline::SourceSettings,
-    source::{self, SourceHandle, SourceWaker, Stamp},
+    source::{self, SourceHandle, SourceSnapshot, SourceWaker, Stamp},
 };
 
 /// All sources.
@@ -122,16 +122,11 @@ impl Running {
         let state = self.state.snapshot();
         let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let errors = &state.errors;
-        let word = match (&state.connected, state.silent) {
-            (None, _) => "disconnected",
-            (Some(_), true) => "silent",
-            (Some(_), false) => "connected",
-        };
         SourceStatus {
             name: self.config.name.clone(),
             device: self.config.device.name.to_owned(),
             device_id: self.config.device_id.clone(),
-            state: word.to_owned(),
+            state: word(&state).to_owned(),
             peer: state.connected.as_ref().map(|it| it.peer.clone()),
             last_byte_age_s: state.last_byte.map(|it| now.saturating_sub(it.monotonic).as_secs_f64()),
             last_byte_at: state.last_byte.and_then(|it| it.utc_ns).map(|ns| rfc3339(Some(ns))),
@@ -146,6 +141,16 @@ impl Running {
             lost: counters.lost,
             last_error: state.last_error,
         }
+    }
+}
+
+/// The state of a source in a word or a few.
+fn word(state: &SourceSnapshot) -> &'static str {
+    match (state.faulted, &state.connected, state.silent) {
+        (true, _, _) => "stopped by a fault",
+        (false, None, _) => "disconnected",
+        (false, Some(_), true) => "silent",
+        (false, Some(_), false) => "connected",
     }
 }
 
@@ -165,5 +170,18 @@ fn settings(gateway: &Config, config: &config::SourceConfig) -> SourceSettings {
         lane: config.lane,
         labels: config.labels.clone(),
         zone: gateway.gateway.timezone.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A fault is not mistaken for a device that is away.
+    #[test]
+    fn a_fault_has_its_own_word() {
+        let silent = SourceSnapshot { silent: true, ..SourceSnapshot::default() };
+        assert_eq!(word(&silent), "disconnected");
+        assert_eq!(word(&SourceSnapshot { faulted: true, ..silent }), "stopped by a fault");
     }
 }

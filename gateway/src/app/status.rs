@@ -87,7 +87,8 @@ pub struct SourceStatus {
     pub device: String,
     /// The device's id.
     pub device_id: String,
-    /// `connected`, `disconnected` or `silent`.
+    /// `connected`, `disconnected`, `silent`, or `stopped by a fault` until the
+    /// gateway is restarted.
     pub state: String,
     /// The port or address that it is connected to.
     pub peer: Option<String>,

@@ -104,35 +104,21 @@ impl<S: Storage> SourcePipeline<S> {
 
     /// Takes what happened to the line.
     pub fn line(&mut self, arrival: &Arrival, event: &LineEvent<'_>) {
-        let (state, text) = match event {
-            LineEvent::Connected { peer } => (v1::DeviceState::Online, format!("connected: {peer}")),
-            LineEvent::Disconnected { reason } => (v1::DeviceState::Offline, format!("disconnected: {reason}")),
-            LineEvent::Failed { error } => (v1::DeviceState::Offline, (*error).to_owned()),
-            LineEvent::Silent { silence } => (v1::DeviceState::Silent, format!("silent for {} s", silence.as_secs())),
-            LineEvent::HeardAgain { silence } => {
-                (v1::DeviceState::Online, format!("heard again after {} s", silence.as_secs()))
-            }
-            LineEvent::Errors(errors) => (v1::DeviceState::Fault, format!("line errors: {errors}")),
-            LineEvent::Refused { peer, count } => {
-                (v1::DeviceState::Unspecified, format!("{count} connections refused, the last from {peer}"))
-            }
-        };
-        let status = v1::DeviceStatus { state: state.into(), text, values: Vec::new() };
-        self.append_own(Lane::Telemetry, event::Content::DeviceStatus(status), Vec::new(), arrival);
-        let gap = match event {
-            LineEvent::Connected { .. } => {
-                self.dark.connected();
-                None
-            }
+        if let Some(status) = device_status(event) {
+            self.append_own(Lane::Telemetry, event::Content::DeviceStatus(status), Vec::new(), arrival);
+        }
+        match event {
+            LineEvent::Connected { .. } => self.dark.connected(),
             LineEvent::Disconnected { .. } => {
-                self.events.replay_ended();
-                let summary = self.noise.finish();
-                self.append_raw(summary, Lane::Telemetry, arrival);
-                self.dark.disconnected(arrival.received)
+                self.end_line(arrival);
+                let gap = self.dark.disconnected(arrival.received);
+                self.append_gap(gap, arrival);
             }
-            _ => None,
-        };
-        self.append_gap(gap, arrival);
+            // No gap: how long nobody listens is known at the next start, which
+            // declares the whole dark time and can end what it opened.
+            LineEvent::Left => self.end_line(arrival),
+            _ => {}
+        }
     }
 
     /// The burst is over: what it must wait for is noted, due summaries are written.
@@ -155,6 +141,13 @@ impl<S: Storage> SourcePipeline<S> {
     /// What came of the items so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// No more bytes of this connection come.
+    fn end_line(&mut self, arrival: &Arrival) {
+        self.events.replay_ended();
+        let summary = self.noise.finish();
+        self.append_raw(summary, Lane::Telemetry, arrival);
     }
 
     fn reading(&mut self, arrival: &Arrival, reading: &Reading<'_>) {
@@ -258,6 +251,26 @@ impl<S: Storage> SourcePipeline<S> {
             }
         }
     }
+}
+
+/// What the receivers are told of a line's event; nothing when it is we who leave,
+/// for the device is as it was: the gateway tells of its own stopping.
+fn device_status(event: &LineEvent<'_>) -> Option<v1::DeviceStatus> {
+    let (state, text) = match event {
+        LineEvent::Connected { peer } => (v1::DeviceState::Online, format!("connected: {peer}")),
+        LineEvent::Disconnected { reason } => (v1::DeviceState::Offline, format!("disconnected: {reason}")),
+        LineEvent::Left => return None,
+        LineEvent::Failed { error } => (v1::DeviceState::Offline, (*error).to_owned()),
+        LineEvent::Silent { silence } => (v1::DeviceState::Silent, format!("silent for {} s", silence.as_secs())),
+        LineEvent::HeardAgain { silence } => {
+            (v1::DeviceState::Online, format!("heard again after {} s", silence.as_secs()))
+        }
+        LineEvent::Errors(errors) => (v1::DeviceState::Fault, format!("line errors: {errors}")),
+        LineEvent::Refused { peer, count } => {
+            (v1::DeviceState::Unspecified, format!("{count} connections refused, the last from {peer}"))
+        }
+    };
+    Some(v1::DeviceStatus { state: state.into(), text, values: Vec::new() })
 }
 
 /// The keys that the journal knows of one device.

@@ -9,8 +9,8 @@ use venue_devices::Conversation;
 use super::state::{ConnectedSince, LineErrors, SourceState};
 use super::{Intake, LineEvent, Received, SourceOptions};
 
-/// A conversation that wants to be called again at once, for ever, gets this much
-/// time between two calls instead of a whole processor.
+/// A conversation or intake that wants to be called again at once, for ever, gets
+/// this much time between two calls instead of a whole processor.
 const TIMEOUT_RESOLUTION: Duration = Duration::from_millis(1);
 
 /// Keeps a conversation, its intake and the source's state in step. Knows no
@@ -22,6 +22,7 @@ pub(super) struct Dialogue<C, I> {
     state: Arc<SourceState>,
     durable_items: u64,
     earliest_timeout: Duration,
+    earliest_intake_timeout: Duration,
     silence: Silence,
     last_failure: Option<String>,
 }
@@ -49,6 +50,7 @@ impl<C: Conversation, I: Intake> Dialogue<C, I> {
             state,
             durable_items: 0,
             earliest_timeout: Duration::ZERO,
+            earliest_intake_timeout: Duration::ZERO,
             silence: Silence { alarm: options.silence_alarm, heard_at: now.monotonic, is_on: false },
             last_failure: None,
         }
@@ -87,10 +89,13 @@ impl<C: Conversation, I: Intake> Dialogue<C, I> {
             state.connected = None;
             state.last_error = Some(reason.to_owned());
         });
-        let intake = &mut self.intake;
-        self.conversation.handle_disconnected(received.monotonic, &mut |item| intake.item(&received, item));
-        intake.line(&received, LineEvent::Disconnected { reason });
-        intake.flush(&received);
+        self.end(received, LineEvent::Disconnected { reason });
+    }
+
+    /// The source is stopped and leaves its line.
+    pub(super) fn left(&mut self, received: Received) {
+        self.state.update(|state| state.connected = None);
+        self.end(received, LineEvent::Left);
     }
 
     /// The line cannot be brought up. Logged and handed on once until the reason
@@ -143,6 +148,10 @@ impl<C: Conversation, I: Intake> Dialogue<C, I> {
             self.conversation.handle_timeout(now, &mut |item| intake.item(&received, item));
             intake.flush(&received);
         }
+        if self.intake_timeout().is_some_and(|at| at <= now) {
+            self.earliest_intake_timeout = now + TIMEOUT_RESOLUTION;
+            self.intake.handle_timeout(&received);
+        }
         if self.silence.deadline().is_some_and(|at| at <= now) {
             self.fell_silent(received);
         }
@@ -150,7 +159,7 @@ impl<C: Conversation, I: Intake> Dialogue<C, I> {
 
     /// When [`tick`](Dialogue::tick) has something to do next.
     pub(super) fn deadline(&self) -> Option<Duration> {
-        self.timeout().into_iter().chain(self.silence.deadline()).min()
+        [self.timeout(), self.intake_timeout(), self.silence.deadline()].into_iter().flatten().min()
     }
 
     /// What is to be sent next: the count of bytes put into `buffer`.
@@ -165,6 +174,18 @@ impl<C: Conversation, I: Intake> Dialogue<C, I> {
 
     fn timeout(&self) -> Option<Duration> {
         self.conversation.poll_timeout().map(|at| at.max(self.earliest_timeout))
+    }
+
+    fn intake_timeout(&self) -> Option<Duration> {
+        self.intake.poll_timeout().map(|at| at.max(self.earliest_intake_timeout))
+    }
+
+    /// Ends the conversation, and then tells why.
+    fn end(&mut self, received: Received, event: LineEvent<'_>) {
+        let intake = &mut self.intake;
+        self.conversation.handle_disconnected(received.monotonic, &mut |item| intake.item(&received, item));
+        intake.line(&received, event);
+        intake.flush(&received);
     }
 
     fn fell_silent(&mut self, received: Received) {

@@ -271,7 +271,11 @@ impl<C: Conversation, I: Intake> Driver<C, I> {
 
     fn close(mut self) {
         self.drain(DRAIN_ON_STOP);
-        self.end_line("the source was stopped");
+        if let Some(mut up) = self.up.take() {
+            let now = self.now();
+            self.dialogue.errors(now, up.line.take_errors());
+            self.dialogue.left(now);
+        }
         self.dialogue.stopped();
     }
 }

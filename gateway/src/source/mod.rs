@@ -81,6 +81,13 @@ pub trait Intake: Send {
     /// line events of one read, and of anything else that made some.
     fn flush(&mut self, received: &Received);
 
+    /// When [`handle_timeout`](Intake::handle_timeout) wants to be called, by the
+    /// monotonic clock; none for never. Asked at every turn of the source's loop.
+    fn poll_timeout(&self) -> Option<Duration>;
+
+    /// That time has come. No flush follows.
+    fn handle_timeout(&mut self, received: &Received);
+
     /// How many items, from the first, are on disk now. Asked at every turn of the
     /// source's loop; whoever raises it calls [`SourceWaker::wake`] afterwards.
     fn durable_items(&mut self) -> u64;
@@ -99,6 +106,9 @@ pub enum LineEvent<'a> {
         /// For people.
         reason: &'a str,
     },
+    /// The source is stopped and leaves a line that stands: the device is there, but
+    /// nobody listens from now on.
+    Left,
     /// The line cannot be brought up. Said once until the reason changes.
     Failed {
         /// What, where, and how to mend it.
@@ -179,7 +189,11 @@ where
     let seed = back_off::seed(&options.name, now.monotonic);
     let dialogue = dialogue::Dialogue::new(&options, conversation, intake, Arc::clone(&state), now);
     let driver = driver::Driver::new(transport, dialogue, waker.clone(), stamp, seed);
-    let thread = std::thread::Builder::new().name(name).spawn(move || driver.run())?;
+    let fault = FaultNote(Arc::clone(&state));
+    let thread = std::thread::Builder::new().name(name).spawn(move || {
+        let _fault = fault;
+        driver.run();
+    })?;
     Ok(SourceHandle { state, waker, thread: Some(thread) })
 }
 
@@ -217,7 +231,21 @@ impl Drop for SourceHandle {
     }
 }
 
+/// Notes in the state that the thread ended by a panic, which also closed the line.
+struct FaultNote(Arc<SourceState>);
+
+impl Drop for FaultNote {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.update(|state| {
+                (state.connected, state.listening, state.faulted) = (None, None, true);
+                state.last_error = Some(SourcePanicked.to_string());
+            });
+        }
+    }
+}
+
 /// A source's thread had ended by a panic; the log holds its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the source's thread panicked; the log holds its message")]
+#[error("the source's thread panicked; the log holds its message; restart the gateway")]
 pub struct SourcePanicked;

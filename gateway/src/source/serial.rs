@@ -1,15 +1,33 @@
 //! Serial ports: opened by stable name, raw, with damaged bytes marked.
+//!
+//! The crate `serialport` opens a port and gives it speed and format; what it has no
+//! word for is added on its descriptor before the first read:
+//!
+//! ```text
+//! serialport   raw mode, baud, data bits, parity, stop bits, no flow control
+//! here         exclusive lock, TIOCEXCL, marks (INPCK, PARMRK), no HUPCL,
+//!              non-blocking reads, low latency, the check of the speed
+//! ```
+//!
+//! # Opening disturbs nothing
+//!
+//! On Linux `serialport` flushes neither direction: what the device said before we
+//! came is not ours to throw away. It leaves DTR and RTS alone, too. The kernel
+//! itself raises both when a closed port is opened, which nothing can prevent and
+//! which is right for timing devices: without flow control they ignore the two
+//! lines, and isolators that draw their power from them need them up.
 
 use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, major, open};
-use rustix::io::Errno;
+use rustix::io::{Errno, ioctl_fionbio};
 use rustix::termios::{
-    ControlModes, InputModes, OptionalActions, SpecialCodeIndex, Termios, ioctl_tiocexcl, tcgetattr, tcsetattr,
+    ControlModes, InputModes, OptionalActions, SpecialCodeIndex, ioctl_tiocexcl, tcgetattr, tcsetattr,
 };
+use serialport::{DataBits, FlowControl, SerialPortBuilder, StopBits, TTYPort};
 use venue_devices::{LineSettings, Parity};
 
 use super::back_off::BackOff;
@@ -37,7 +55,12 @@ enum SerialErrorKind {
     System(Errno),
     Busy,
     NotATty,
-    Speed { wanted: u32, given: u32 },
+    /// In the words of `serialport`.
+    Other(String),
+    Speed {
+        wanted: u32,
+        given: u32,
+    },
 }
 
 impl fmt::Display for SerialErrorKind {
@@ -52,6 +75,7 @@ impl fmt::Display for SerialErrorKind {
             Self::System(error) => std::io::Error::from(*error).fmt(f),
             Self::Busy => f.write_str("another program holds the port; stop it, `fuser` names it"),
             Self::NotATty => f.write_str("this is no serial port"),
+            Self::Other(words) => f.write_str(words),
             Self::Speed { wanted, given } => {
                 write!(f, "the port cannot do {wanted} baud, it would do {given}; use another adapter or speed")
             }
@@ -104,15 +128,54 @@ fn tty(port: &Path) -> String {
 }
 
 fn open_port(port: &Path, line: LineSettings) -> Result<OwnedFd, SerialErrorKind> {
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let fd = open(port, flags, Mode::empty())?;
-    let termios = tcgetattr(&fd)?;
+    let settings = settings(port.to_str().ok_or(Errno::ILSEQ)?, line);
+    let fd = settings.open_native().map_err(|error| why(port, error)).map(own)?;
     claim(fd.as_fd())?;
-    set_up(fd.as_fd(), termios, line)?;
+    add_modes(fd.as_fd())?;
+    check_speed(fd.as_fd(), line.baud)?;
+    // `serialport` opens without blocking, and then has reads block.
+    ioctl_fionbio(&fd, true)?;
     if let Err(error) = tty_ioctl::set_low_latency(&fd) {
         tracing::debug!(port = %port.display(), %error, "the driver has no low-latency mode");
     }
     Ok(fd)
+}
+
+/// What `serialport` is asked for.
+fn settings(port: &str, line: LineSettings) -> SerialPortBuilder {
+    let parity = match line.parity {
+        Parity::None => serialport::Parity::None,
+        Parity::Even => serialport::Parity::Even,
+        Parity::Odd => serialport::Parity::Odd,
+    };
+    serialport::new(port, line.baud)
+        .data_bits(if line.data_bits == 7 { DataBits::Seven } else { DataBits::Eight })
+        .parity(parity)
+        .stop_bits(if line.stop_bits == 2 { StopBits::Two } else { StopBits::One })
+        .flow_control(FlowControl::None)
+        .preserve_dtr_on_open()
+        // A shared lock, and no TIOCEXCL: `claim` does better.
+        .exclusive(false)
+}
+
+/// Why a port could not be opened. `serialport` names the port that is taken; of
+/// other reasons it keeps the words alone, so the system is asked once more.
+fn why(port: &Path, error: serialport::Error) -> SerialErrorKind {
+    if error.kind == serialport::ErrorKind::NoDevice {
+        return SerialErrorKind::Busy;
+    }
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match open(port, flags, Mode::empty()).and_then(|fd| tcgetattr(&fd).map(drop)) {
+        Err(error) => error.into(),
+        Ok(()) => SerialErrorKind::Other(error.description),
+    }
+}
+
+/// Takes the descriptor out of a port, whose own closing would take `TIOCEXCL` off.
+#[expect(unsafe_code, reason = "the port has no safe way to give its descriptor away")]
+fn own(port: TTYPort) -> OwnedFd {
+    // SAFETY: the descriptor is open, and nobody else's: `into_raw_fd` gives it up.
+    unsafe { OwnedFd::from_raw_fd(port.into_raw_fd()) }
 }
 
 /// Makes the port ours: two readers of one tty each get a part of every line.
@@ -120,7 +183,8 @@ fn open_port(port: &Path, line: LineSettings) -> Result<OwnedFd, SerialErrorKind
 /// The lock ends with the process however it ends. `TIOCEXCL`, which also stops
 /// programs that ask for no lock, is for real ports alone: a PTY keeps it while its
 /// far end is open, and would not let an ordinary user's gateway back in after a
-/// SIGKILL.
+/// SIGKILL. Root passes it by: a second gateway of root's is stopped by the lock, but
+/// `serialport` then takes `TIOCEXCL` off as it closes the port.
 fn claim(fd: BorrowedFd<'_>) -> Result<(), SerialErrorKind> {
     flock(fd, FlockOperation::NonBlockingLockExclusive)?;
     if !PTY_MAJORS.contains(&major(fstat(fd)?.st_rdev)) {
@@ -129,50 +193,30 @@ fn claim(fd: BorrowedFd<'_>) -> Result<(), SerialErrorKind> {
     Ok(())
 }
 
-/// Sets the port and checks that it took the speed.
-fn set_up(fd: BorrowedFd<'_>, mut termios: Termios, line: LineSettings) -> Result<(), SerialErrorKind> {
-    let wanted = line.baud;
-    set_modes(&mut termios, line);
-    termios.set_speed(wanted)?;
-    // At once and without flushing: what the device said before we came is not ours
-    // to throw away.
-    tcsetattr(fd, OptionalActions::Now, &termios)?;
+/// Adds the modes that `serialport` has no word for.
+fn add_modes(fd: BorrowedFd<'_>) -> Result<(), SerialErrorKind> {
+    let mut termios = tcgetattr(fd)?;
+    // INPCK even without parity: it is what has framing errors marked, too. Without
+    // parity `serialport` sets IGNPAR, which would drop such bytes unseen.
+    termios.input_modes |= InputModes::INPCK | InputModes::PARMRK;
+    termios.input_modes -= InputModes::IGNPAR | InputModes::IXANY;
+    // No HUPCL: DTR stays up over a restart, for on some devices its edge is a reset.
+    termios.control_modes -= ControlModes::CMSPAR | ControlModes::HUPCL;
+    // With one byte as the least, a read of none means that the port is gone.
+    termios.special_codes[SpecialCodeIndex::VMIN] = 1;
+    termios.special_codes[SpecialCodeIndex::VTIME] = 0;
+    // At once and without flushing.
+    Ok(tcsetattr(fd, OptionalActions::Now, &termios)?)
+}
+
+/// Checks that the port took the speed. Drivers take the nearest that they can; a
+/// UART bears about 3 %.
+fn check_speed(fd: BorrowedFd<'_>, wanted: u32) -> Result<(), SerialErrorKind> {
     let given = tcgetattr(fd)?.input_speed();
-    // Drivers take the nearest that they can; a UART bears about 3 %.
     if u64::from(given.abs_diff(wanted)) * 100 > u64::from(wanted) * 3 {
         return Err(SerialErrorKind::Speed { wanted, given });
     }
     Ok(())
-}
-
-fn set_modes(termios: &mut Termios, line: LineSettings) {
-    termios.make_raw();
-    // INPCK even without parity: it is what has framing errors marked, too.
-    termios.input_modes |= InputModes::INPCK | InputModes::PARMRK;
-    termios.input_modes -= InputModes::IGNPAR | InputModes::IXOFF | InputModes::IXANY;
-    // No HUPCL: DTR stays up over a restart, for on some devices its edge is a reset.
-    termios.control_modes -= ControlModes::CSIZE
-        | ControlModes::PARENB
-        | ControlModes::PARODD
-        | ControlModes::CMSPAR
-        | ControlModes::CSTOPB
-        | ControlModes::CRTSCTS
-        | ControlModes::HUPCL;
-    termios.control_modes |= ControlModes::CREAD | ControlModes::CLOCAL | format_modes(line);
-    // With one byte as the least, a read of none means that the port is gone.
-    termios.special_codes[SpecialCodeIndex::VMIN] = 1;
-    termios.special_codes[SpecialCodeIndex::VTIME] = 0;
-}
-
-fn format_modes(line: LineSettings) -> ControlModes {
-    let data_bits = if line.data_bits == 7 { ControlModes::CS7 } else { ControlModes::CS8 };
-    let parity = match line.parity {
-        Parity::None => ControlModes::empty(),
-        Parity::Even => ControlModes::PARENB,
-        Parity::Odd => ControlModes::PARENB | ControlModes::PARODD,
-    };
-    let stop_bits = if line.stop_bits == 2 { ControlModes::CSTOPB } else { ControlModes::empty() };
-    data_bits | parity | stop_bits
 }
 
 #[cfg(test)]
@@ -180,12 +224,16 @@ mod tests {
     use super::*;
 
     /// Seven bits, even parity, two stop bits: what some consoles of swimming pools
-    /// speak, and the modes that termios has for it.
+    /// speak. A PTY has no such format, so what is asked for is looked at.
     #[test]
-    fn settings_are_termios_modes() {
+    fn settings_are_what_serialport_is_asked_for() {
+        let shared = |baud| serialport::new("p", baud).exclusive(false);
         let line = LineSettings { baud: 9600, data_bits: 7, parity: Parity::Even, stop_bits: 2 };
-        assert_eq!(format_modes(line), ControlModes::CS7 | ControlModes::PARENB | ControlModes::CSTOPB);
-        assert_eq!(format_modes(LineSettings::eight_n_one(9600)), ControlModes::CS8);
+        let asked = shared(9600).data_bits(DataBits::Seven).parity(serialport::Parity::Even).stop_bits(StopBits::Two);
+        assert_eq!(settings("p", line), asked);
+        let odd = LineSettings { parity: Parity::Odd, ..LineSettings::eight_n_one(31_250) };
+        assert_eq!(settings("p", odd), shared(31_250).parity(serialport::Parity::Odd));
+        assert_eq!(settings("p", LineSettings::eight_n_one(300)), shared(300));
     }
 
     /// A wrong path says what is wrong and how to mend it.

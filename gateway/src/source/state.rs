@@ -97,6 +97,8 @@ pub struct SourceSnapshot {
     pub last_error: Option<String>,
     /// The source was stopped.
     pub stopped: bool,
+    /// The source's thread panicked: nothing is heard until the gateway is restarted.
+    pub faulted: bool,
 }
 
 impl SourceSnapshot {

@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) enum Seen {
     Connected(String),
     Disconnected(String),
+    Left,
     Failed(String),
     Errors(LineErrors),
     Refused(u64),
@@ -98,6 +99,7 @@ impl Intake for Recorder {
         self.staged.push(match event {
             LineEvent::Connected { peer } => Seen::Connected(peer.to_owned()),
             LineEvent::Disconnected { reason } => Seen::Disconnected(reason.to_owned()),
+            LineEvent::Left => Seen::Left,
             LineEvent::Failed { error } => Seen::Failed(error.to_owned()),
             LineEvent::Errors(errors) => Seen::Errors(errors),
             LineEvent::Refused { count, .. } => Seen::Refused(count),
@@ -109,6 +111,14 @@ impl Intake for Recorder {
     fn flush(&mut self, _received: &Received) {
         self.record.seen.lock().unwrap().append(&mut self.staged);
         self.record.changed.notify_all();
+    }
+
+    fn poll_timeout(&self) -> Option<Duration> {
+        None
+    }
+
+    fn handle_timeout(&mut self, _received: &Received) {
+        panic!("not asked for");
     }
 
     fn durable_items(&mut self) -> u64 {
@@ -125,11 +135,17 @@ pub(crate) struct Lines {
     poll_at: Option<Monotonic>,
     /// Never ceases to send.
     floods: bool,
+    /// Does not survive a byte.
+    is_fragile: bool,
 }
 
 impl Lines {
     pub(crate) fn flooding() -> Self {
         Self { floods: true, ..Self::default() }
+    }
+
+    pub(crate) fn fragile() -> Self {
+        Self { is_fragile: true, ..Self::default() }
     }
 }
 
@@ -141,6 +157,7 @@ impl Conversation for Lines {
     }
 
     fn handle_bytes(&mut self, _now: Monotonic, bytes: &[u8], sink: &mut dyn FnMut(Item<'_>)) {
+        assert!(!self.is_fragile, "a fault of the conversation");
         for &byte in bytes {
             if byte == b'\n' {
                 sink(Item::Frame { offset: 0, bytes: &self.partial });

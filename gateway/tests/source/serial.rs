@@ -11,7 +11,9 @@ use std::time::Duration;
 use crate::bench::{Bench, Lines, Seen, serial};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{ControlModes, InputModes, LocalModes, tcgetattr};
+use rustix::termios::{ControlModes, InputModes, LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use venue_devices::{LineSettings, Parity};
+use venue_gateway::config::TransportConfig;
 use venue_gateway::source::LineErrors;
 
 /// A simulated device: the far end of a PTY. Dropped, it is unplugged.
@@ -87,6 +89,36 @@ fn the_port_is_raw_and_marks_damage() {
     assert!(!termios.input_modes.intersects(InputModes::IGNPAR | InputModes::ISTRIP | InputModes::IXON));
     assert!(!termios.local_modes.intersects(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG));
     assert!(!termios.control_modes.intersects(ControlModes::CRTSCTS | ControlModes::HUPCL));
+}
+
+/// A speed that no table of termios has, and two stop bits: the port takes them, and
+/// the next start, which finds the port so, opens it as well.
+#[test]
+fn an_odd_speed_is_taken_again_and_again() {
+    let device = Device::plug_in();
+    let line = LineSettings { baud: 31_250, data_bits: 8, parity: Parity::Odd, stop_bits: 2 };
+    for _ in 0..2 {
+        let bench = Bench::start(TransportConfig::Serial { port: device.tty.clone(), line });
+        bench.record.wait_connected(1);
+        let look: OwnedFd = rustix::fs::open(&device.tty, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+        let termios = tcgetattr(&look).unwrap();
+        assert_eq!((termios.input_speed(), termios.output_speed()), (31_250, 31_250));
+        assert!(termios.control_modes.contains(ControlModes::CSTOPB | ControlModes::PARODD));
+        bench.stop();
+    }
+}
+
+/// What the device said before the gateway opened its port is heard.
+#[test]
+fn what_was_said_before_the_start_is_heard() {
+    let mut device = Device::plug_in();
+    let look: OwnedFd = rustix::fs::open(&device.tty, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    let mut termios = tcgetattr(&look).unwrap();
+    termios.make_raw();
+    tcsetattr(&look, OptionalActions::Now, &termios).unwrap();
+    device.say(b"before\n");
+    let bench = Bench::start(serial(&device.tty));
+    bench.record.wait_line("before");
 }
 
 /// The device is greeted when the line comes up, told what is durable when that

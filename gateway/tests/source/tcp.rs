@@ -173,7 +173,20 @@ fn stopping_reads_what_is_there() {
     let seen = record.seen();
     assert_eq!(record.lines().len(), 2002);
     assert_eq!(seen[seen.len() - 2], Seen::Line("last".to_owned()));
-    assert!(matches!(&seen[seen.len() - 1], Seen::Disconnected(why) if why.contains("stopped")));
+    assert_eq!(seen[seen.len() - 1], Seen::Left, "the device did not go");
+}
+
+/// A source whose thread panics says so in its state, and no longer that it is
+/// connected; whoever stops it is told, too.
+#[test]
+fn a_panic_shows() {
+    let (bench, gateway) = listening("127.0.0.1", Lines::fragile());
+    let mut device = device_at([127, 0, 0, 1], gateway);
+    writeln!(device, "unforeseen").unwrap();
+    let state = bench.wait_state("fault", |state| state.faulted);
+    assert_eq!((state.connected, state.listening, state.stopped), (None, None, false));
+    assert!(state.last_error.unwrap().contains("panicked"));
+    assert!(bench.source.stop().is_err());
 }
 
 /// A source stops at once while it listens, while it waits to try again, and while

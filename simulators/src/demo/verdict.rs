@@ -234,17 +234,20 @@ fn is_reading(event: &v1::Event) -> bool {
     !event.evidence.is_empty() && !matches!(event.content, Some(event::Content::Raw(_)))
 }
 
-/// The dark times that gaps declare, UTC ns. One that is still open has no end.
+/// The dark times that gaps declare, UTC ns. One that was never closed ends where the
+/// next closed one does: the gateway was killed in it. The last one may have no end.
 fn dark_gaps<'a>(events: impl Iterator<Item = &'a v1::Event>) -> Vec<(i64, i64)> {
-    let mut dark: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
+    let mut dark: BTreeMap<&str, (i64, Option<i64>)> = BTreeMap::new();
     for event in events {
         let Some(event::Content::Gap(gap)) = &event.content else { continue };
         let by_device = matches!(gap.scope, Some(gap::Scope::DeviceRange(_))) && gap.cause() == GapCause::DeviceDark;
         if let (true, Some(first)) = (by_device, gap.first_receive_utc_ns) {
-            dark.insert(&gap.gap_id, (first, gap.last_receive_utc_ns.unwrap_or(i64::MAX)));
+            dark.insert(&gap.gap_id, (first, gap.last_receive_utc_ns));
         }
     }
-    dark.into_values().collect()
+    let ends: BTreeSet<i64> = dark.values().filter_map(|(_, last)| *last).collect();
+    let end = |first: i64| ends.range(first..).next().copied().unwrap_or(i64::MAX);
+    dark.into_values().map(|(first, last)| (first, last.unwrap_or_else(|| end(first)))).collect()
 }
 
 /// Latency of lines that were heard live: while nothing was cut, and the longest.

@@ -92,6 +92,10 @@ impl Intake for Words {
         self.said.lock().unwrap().push(word);
     }
     fn flush(&mut self, _received: &Received) {}
+    fn poll_timeout(&self) -> Option<Duration> {
+        None
+    }
+    fn handle_timeout(&mut self, _received: &Received) {}
     fn durable_items(&mut self) -> u64 {
         0
     }
