@@ -24,6 +24,8 @@ pub(super) struct SourceIntake<S: Storage> {
     clock: Arc<SystemClock>,
     commits: CommitSignal,
     counters: SharedCounters,
+    /// All that one read brought has one arrival.
+    arrival: Arrival,
 }
 
 impl<S: Storage> SourceIntake<S> {
@@ -38,11 +40,14 @@ impl<S: Storage> SourceIntake<S> {
         let arrival = clock.arrival();
         let pipeline = SourcePipeline::new(journal, settings, &arrival);
         commits.poke();
-        Self { pipeline, clock, commits, counters }
+        Self { pipeline, clock, commits, counters, arrival }
     }
 
-    fn arrival(&self, received: &Received) -> Arrival {
-        Arrival { received: *received, quality: self.clock.quality(), boot_id: self.clock.boot_id() }
+    fn arrival(&mut self, received: &Received) -> Arrival {
+        if self.arrival.received != *received {
+            self.arrival = Arrival { received: *received, quality: self.clock.quality(), ..self.arrival };
+        }
+        self.arrival
     }
 }
 

@@ -92,6 +92,12 @@ impl App {
         let config = Arc::new(config);
         let clock = Arc::new(SystemClock::new(config.gateway.clock == ClockTrust::Trusted));
         let records = clock.observe();
+        if !clock.quality().date_known {
+            tracing::warn!(
+                "the date is not known: the kernel's clock is not in step with UTC, and there is no battery-backed clock; \
+                 events carry the time since the boot until it is (chrony, ptp4l, timesyncd), or say `clock = \"trusted\"`"
+            );
+        }
         let (journal, recovery) = open_journal(&config, &clock)?;
         report(&recovery);
         let commits = CommitSignal::default();

@@ -157,6 +157,10 @@ pub struct UplinkLaneStatus {
 /// While records flow, one that has waited no longer than this is on its way, ns.
 const ON_ITS_WAY_NS: i64 = 5_000_000_000;
 
+/// What is wrong with a clock without a date, and how to mend it.
+const DATE_NOT_KNOWN: &str =
+    ", DATE NOT KNOWN: let chrony, ptp4l or timesyncd set it, or say `clock = \"trusted\"` if it is right";
+
 /// What the headline is made from.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Facts {
@@ -248,7 +252,7 @@ impl fmt::Display for Status {
         if self.running {
             let bound =
                 self.clock.maximum_error_s.map_or_else(|| "no bound".to_owned(), |s| format!("within {s:.3} s"));
-            let date = if self.clock.date_known { "" } else { ", DATE NOT KNOWN" };
+            let date = if self.clock.date_known { "" } else { DATE_NOT_KNOWN };
             writeln!(f, "clock     {}, {bound}{date}", self.clock.state)?;
         }
         for lane in &self.journal.lanes {
@@ -298,8 +302,13 @@ impl UplinkStatus {
         for lane in &self.lanes {
             writeln!(
                 f,
-                "uplink    {:<16} {:<9} {}, acknowledged {}, {} waiting ({})",
-                self.name, lane.lane, lane.state, lane.acknowledged, lane.backlog, lane.endpoint
+                "uplink    {:<16} {:<9} {}, acknowledged {}, {} waiting{}",
+                self.name,
+                lane.lane,
+                lane.state,
+                lane.acknowledged,
+                lane.backlog,
+                if lane.endpoint.is_empty() { String::new() } else { format!(" ({})", lane.endpoint) }
             )?;
             if let Some(error) = lane.last_error.as_ref().filter(|_| !lane.delivering) {
                 writeln!(f, "          {error}")?;

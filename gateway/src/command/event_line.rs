@@ -144,7 +144,8 @@ fn values(values: &[v1::Value]) -> String {
             Some(value::Value::Data(data)) => format!("{} bytes", data.len()),
             None => "?".to_owned(),
         };
-        let _ = write!(text, "{comma}{} {value} {}", it.name, it.unit);
+        let space = if it.unit.is_empty() { "" } else { " " };
+        let _ = write!(text, "{comma}{} {value}{space}{}", it.name, it.unit);
     }
     text.trim_end().to_owned()
 }

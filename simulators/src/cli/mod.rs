@@ -12,6 +12,8 @@ use clap::{Parser, Subcommand};
 
 /// The bench of the Venue Gateway: simulated devices, cloud and links.
 ///
+/// `venue-sim gateway …` is `venue-gateway …`: the bench carries the real gateway.
+///
 /// Exit codes: 0 ended as asked (SIGINT, SIGTERM, `quit` on stdin, or done), 1 failed, 2 wrong arguments.
 #[derive(Debug, Parser)]
 #[command(name = "venue-sim", version, max_term_width = 120)]
