@@ -86,6 +86,7 @@ impl GatewayProcess {
         let mut words = self.wrapper.clone();
         words.push(self.executable.clone().into());
         let mut command = Command::new(&words[0]);
+        without_settings(&mut command);
         command.args(&words[1..]).args(["gateway", "run", "--config"]).arg(self.config());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
@@ -140,6 +141,7 @@ impl GatewayProcess {
     /// If the program cannot be started.
     pub async fn command(&self, words: &[&str]) -> anyhow::Result<(Option<i32>, String, String)> {
         let mut command = Command::new(&self.executable);
+        without_settings(&mut command);
         command.arg("gateway").args(words).stdin(Stdio::null());
         let output = command.output().await.context("run a command of the gateway")?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
@@ -183,6 +185,16 @@ impl GatewayProcess {
         let log = std::fs::read_to_string(self.directory.join("gateway.log")).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+}
+
+/// Takes away the variables that would be settings of the gateway: it gets those that
+/// the bench gives it, and not those of whoever runs the bench.
+fn without_settings(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"VENUE_") {
+            command.env_remove(name);
+        }
     }
 }
 

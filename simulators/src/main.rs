@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     if arguments.get(1).is_some_and(|first| first == "gateway") {
         return venue_gateway::cli::main(arguments.into_iter().skip(1)).into();
     }
-    let filter = tracing_subscriber::EnvFilter::try_from_env("VENUE_SIM_LOG").unwrap_or_else(|_| "warn".into());
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SIM_LOG").unwrap_or_else(|_| "warn".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     Cli::parse_from(arguments).run()
 }

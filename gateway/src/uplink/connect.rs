@@ -9,7 +9,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Uri};
 
-use super::tls::{self, TlsFailure};
+use super::{
+    last_words::{CLOSED, LastWords, Overheard},
+    tls::{self, TlsFailure},
+};
 use crate::config::{Endpoint, TlsFiles};
 
 /// HTTP/2 keep-alive: with the answer's deadline, a half-open link is noticed
@@ -57,30 +60,37 @@ pub enum ConnectFailure {
         reason: String,
     },
     /// HTTP/2 on a connection that stands.
-    #[error("{endpoint} does not speak HTTP/2 ({error})")]
+    #[error(
+        "no HTTP/2 with {endpoint} ({reason}): check that it leads to a receiver, and not to a proxy or a web server"
+    )]
     Http2 {
         /// The endpoint.
         endpoint: String,
-        /// What the library said.
-        error: tonic::transport::Error,
+        /// What the library said, from the outside to the cause.
+        reason: String,
     },
 }
 
-/// Makes a connection. It ends with its first failure; it never reconnects by itself.
+/// Makes a connection. It ends with its first failure, of which `words` tell more than
+/// the library does; it never reconnects by itself.
 ///
 /// # Errors
 /// [`ConnectFailure`], in words for the people who look after the gateway.
-pub(super) async fn connect(endpoint: &Endpoint, files: Option<&TlsFiles>) -> Result<Channel, ConnectFailure> {
+pub(super) async fn connect(
+    endpoint: &Endpoint,
+    files: Option<&TlsFiles>,
+    words: &LastWords,
+) -> Result<Channel, ConnectFailure> {
     let tcp = tcp(endpoint).await?;
     if !endpoint.is_tls() {
-        return http2(endpoint, TokioIo::new(tcp)).await;
+        return http2(endpoint, Overheard::new(tcp, words.clone(), told), words).await;
     }
     let files = files.ok_or_else(|| ConnectFailure::NoTls(endpoint.to_string()))?;
     let config = tls::client_config(files)?;
     let failed = |reason: String| ConnectFailure::Tls { endpoint: endpoint.to_string(), reason };
     let name = ServerName::try_from(endpoint.host().to_owned()).map_err(|error| failed(error.to_string()))?;
     let tls = TlsConnector::from(config).connect(name, tcp).await.map_err(|error| failed(explain(&error)))?;
-    http2(endpoint, TokioIo::new(tls)).await
+    http2(endpoint, Overheard::new(tls, words.clone(), told), words).await
 }
 
 async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, ConnectFailure> {
@@ -108,16 +118,21 @@ fn set_user_timeout(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-async fn http2<T>(endpoint: &Endpoint, io: TokioIo<T>) -> Result<Channel, ConnectFailure>
+async fn http2<T>(endpoint: &Endpoint, io: T, words: &LastWords) -> Result<Channel, ConnectFailure>
 where
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
 {
-    let mut only = Some(io);
+    let mut only = Some(TokioIo::new(io));
     let connector = tower::service_fn(move |_: Uri| {
         let io = only.take().ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "the connection has ended"));
         async move { io }
     });
-    tonic::transport::Endpoint::from(endpoint.uri().clone())
+    let failed = |error: &tonic::transport::Error| ConnectFailure::Http2 {
+        endpoint: endpoint.to_string(),
+        reason: words.get().unwrap_or_else(|| causes(error)),
+    };
+    channel_endpoint(endpoint)
+        .map_err(|error| failed(&error))?
         .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
@@ -125,7 +140,27 @@ where
         .initial_stream_window_size(HTTP2_WINDOW_BYTES)
         .connect_with_connector(connector)
         .await
-        .map_err(|error| ConnectFailure::Http2 { endpoint: endpoint.to_string(), error })
+        .map_err(|error| failed(&error))
+}
+
+/// What the library is told of an endpoint. TLS is ours: to a library with TLS of its
+/// own the address must look plain, or it refuses a connection that it did not
+/// encrypt. Requests carry the true URL.
+fn channel_endpoint(endpoint: &Endpoint) -> Result<tonic::transport::Endpoint, tonic::transport::Error> {
+    let authority = endpoint.uri().authority().map_or("", |authority| authority.as_str());
+    let plain = tonic::transport::Endpoint::from_shared(format!("http://{authority}"))?;
+    Ok(plain.origin(endpoint.uri().clone()))
+}
+
+/// An error with its causes, for the library's own says only "transport error".
+pub(super) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// Says what a failed handshake means and how to mend it.
@@ -168,21 +203,14 @@ fn explain_alert(alert: AlertDescription) -> String {
     format!("{why} (alert {alert:?})")
 }
 
-/// Finds the TLS alert in an error that came after the handshake: with TLS 1.3 a
-/// receiver refuses a client's certificate only then.
-pub(super) fn late_alert(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<io::Error>()
-            && let Some(rustls::Error::AlertReceived(alert)) =
-                io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())
-        {
-            return Some(explain_alert(*alert));
-        }
-        if let Some(rustls::Error::AlertReceived(alert)) = error.downcast_ref::<rustls::Error>() {
-            return Some(explain_alert(*alert));
-        }
-        cause = error.source();
+/// What the error of a connection that stood is to be told as: an alert in words, the
+/// kernel's errors as they are.
+fn told(error: &io::Error) -> Option<String> {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::AlertReceived(alert)) => Some(explain_alert(*alert)),
+        Some(other) => Some(other.to_string()),
+        // What TLS says of an end that was not announced.
+        None if error.kind() == io::ErrorKind::UnexpectedEof => Some(CLOSED.to_owned()),
+        None => error.raw_os_error().map(|_| error.to_string()),
     }
-    None
 }

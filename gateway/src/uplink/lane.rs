@@ -5,15 +5,18 @@ use std::{collections::BTreeMap, future::pending, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     task::{AbortHandle, JoinSet},
-    time::sleep,
+    time::{MissedTickBehavior, interval, sleep},
 };
 use venue_delivery::{
     Frame, Mark, Sender,
-    sender::{Action, ConnectionId, RecordSource, Status, Transmit},
+    sender::{Action, ConnectionId, LinkState, Reason, RecordSource, Status, Transmit},
 };
 use venue_schema::Sequence;
 
-use super::stream::{self, Incoming, QUEUED_RESPONSES};
+use super::{
+    files::{LOOK, WatchedFiles},
+    stream::{self, Incoming, QUEUED_RESPONSES},
+};
 use crate::config::{Endpoint, TlsFiles};
 
 /// What the lane needs of the rest of the gateway: its records, its cursor.
@@ -58,8 +61,12 @@ pub struct LaneSignals {
 /// Delivers until told to stop, or until the journal's epoch ends.
 pub async fn run(uplink: LaneUplink, sender: Sender, mut host: impl LaneHost, mut signals: LaneSignals) {
     let (incoming, mut inbox) = mpsc::channel(QUEUED_RESPONSES);
-    let mut body = Body { uplink, sender, streams: BTreeMap::new(), tasks: JoinSet::new(), incoming, waiting: None };
+    let files = WatchedFiles::new(uplink.tls.as_ref());
+    let (streams, tasks) = (BTreeMap::new(), JoinSet::new());
+    let mut body = Body { uplink, sender, streams, tasks, incoming, waiting: None, files };
     let mut backlog = signals.results_backlog.take();
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let ended = body.work(&mut host);
         if ended || *signals.stop.borrow() {
@@ -75,6 +82,7 @@ pub async fn run(uplink: LaneUplink, sender: Sender, mut host: impl LaneHost, mu
             waiting = next(&mut backlog) => body.sender.handle_results_backlog(waiting),
             () = room(&body.waiting) => body.waiting = None,
             () = until(timeout) => body.sender.handle_timeout(host.now()),
+            _ = look.tick(), if body.waits() => body.look_at_files(host.now()),
             _ = signals.stop.changed() => {}
             Some(_) = body.tasks.join_next() => {}
         }
@@ -90,6 +98,7 @@ struct Body {
     incoming: mpsc::Sender<Incoming>,
     /// The stream whose queue is full.
     waiting: Option<mpsc::Sender<Frame>>,
+    files: WatchedFiles,
 }
 
 impl Body {
@@ -138,6 +147,7 @@ impl Body {
     fn connect(&mut self, connection: ConnectionId, endpoint: usize) {
         let endpoint = self.uplink.endpoints[endpoint].clone();
         tracing::debug!(lane = self.sender.status().lane.name(), %endpoint, "uplink connects");
+        self.files.remember();
         let task = stream::run(connection, endpoint, self.uplink.tls.clone(), self.incoming.clone());
         let handle = self.tasks.spawn(task);
         self.streams.insert(connection, (handle, None));
@@ -154,11 +164,25 @@ impl Body {
             Incoming::Response(connection, response) => self.sender.handle_response(now, connection, response),
             Incoming::Ended(connection, end) => {
                 if self.streams.contains_key(&connection) {
-                    tracing::warn!(lane = self.sender.status().lane.name(), %end, "uplink: connection ended");
+                    let (lane, reason) = (self.sender.status().lane.name(), Reason::Ended(end.clone()));
+                    tracing::warn!(lane, "uplink: {reason}");
                 }
                 self.sender.handle_ended(now, connection, end);
                 self.drop_stream(connection);
             }
+        }
+    }
+
+    /// Whether the next attempt is only a matter of time.
+    fn waits(&self) -> bool {
+        matches!(self.sender.status().state, LinkState::Waiting { .. } | LinkState::Refused { .. })
+    }
+
+    /// Whoever replaced a certificate expects it to be used now.
+    fn look_at_files(&mut self, now: Duration) {
+        if self.files.have_changed() {
+            tracing::info!(lane = self.sender.status().lane.name(), "uplink: a certificate file changed; tried again");
+            self.sender.handle_mended(now);
         }
     }
 

@@ -5,14 +5,17 @@
 //! frames and wakes the conversation's timers. TCP and TLS are set up here rather
 //! than by the gRPC library, so that an expired certificate, a wrong host or a
 //! refused client name is told as what it is. Certificate files are read again at
-//! every connect: replacing them is all that an operator has to do.
+//! every connect, and while an uplink waits it looks at them every second: replacing
+//! them is all that an operator has to do.
 //!
 //! What it never does: decode or encode an event, decide what was delivered,
 //! delete anything, know a source.
 
 mod codec;
 mod connect;
+mod files;
 mod lane;
+mod last_words;
 mod stream;
 mod tls;
 

@@ -6,7 +6,7 @@ use tonic::{Request, Status, client::Grpc, codegen::http::uri::PathAndQuery, tra
 use venue_delivery::{Code, Frame, StreamEnd, sender::ConnectionId};
 use venue_schema::v1::DeliverResponse;
 
-use super::{codec::FrameCodec, connect};
+use super::{codec::FrameCodec, connect, last_words::LastWords};
 use crate::config::{Endpoint, TlsFiles};
 
 /// Frames handed to the transport and not yet taken by it. The conversation's
@@ -36,28 +36,34 @@ pub(super) async fn run(
     files: Option<TlsFiles>,
     incoming: mpsc::Sender<Incoming>,
 ) {
-    let end = match connect::connect(&endpoint, files.as_ref()).await {
-        Ok(channel) => converse(connection, channel, &incoming).await,
+    let words = LastWords::default();
+    let end = match connect::connect(&endpoint, files.as_ref(), &words).await {
+        Ok(channel) => converse(connection, channel, &incoming, &words).await,
         Err(failure) => StreamEnd::new(Code::Unavailable, failure.to_string()),
     };
     // If nobody listens any more, nobody wants to know.
     let _ = incoming.send(Incoming::Ended(connection, end)).await;
 }
 
-async fn converse(connection: ConnectionId, channel: Channel, incoming: &mpsc::Sender<Incoming>) -> StreamEnd {
+async fn converse(
+    connection: ConnectionId,
+    channel: Channel,
+    incoming: &mpsc::Sender<Incoming>,
+    words: &LastWords,
+) -> StreamEnd {
     let (frames, queue) = mpsc::channel(QUEUED_FRAMES);
     if incoming.send(Incoming::Connected(connection, frames)).await.is_err() {
         return StreamEnd::new(Code::Ok, "no longer wanted");
     }
     let mut grpc = Grpc::new(channel);
     if let Err(error) = grpc.ready().await {
-        return StreamEnd::new(Code::Unavailable, describe(&error, error.to_string()));
+        return StreamEnd::new(Code::Unavailable, words.get().unwrap_or_else(|| silent(&error)));
     }
     let path = PathAndQuery::from_static(DELIVER);
     let request = Request::new(ReceiverStream::new(queue));
     let mut responses = match grpc.streaming(request, path, FrameCodec).await {
         Ok(response) => response.into_inner(),
-        Err(status) => return end(&status),
+        Err(status) => return end(&status, words),
     };
     loop {
         match responses.next().await {
@@ -66,21 +72,29 @@ async fn converse(connection: ConnectionId, channel: Channel, incoming: &mpsc::S
                     return StreamEnd::new(Code::Ok, "no longer wanted");
                 }
             }
-            Some(Err(status)) => return end(&status),
+            Some(Err(status)) => return end(&status, words),
             None => return StreamEnd::new(Code::Ok, "the receiver closed the stream"),
         }
     }
 }
 
-fn end(status: &Status) -> StreamEnd {
-    let code = match Code::from_grpc(i32::from(status.code())) {
+/// What a status means. One that the receiver sent stands as it is; one that the
+/// library made of a broken transport says why it broke, as far as the socket knows.
+fn end(status: &Status, words: &LastWords) -> StreamEnd {
+    let code = Code::from_grpc(i32::from(status.code()));
+    let Some(cause) = std::error::Error::source(status) else {
+        return StreamEnd::new(code, status.message().to_owned());
+    };
+    let code = match code {
         // The library says UNKNOWN of a transport that broke.
-        Code::Other(2) | Code::Internal if std::error::Error::source(status).is_some() => Code::Unavailable,
+        Code::Other(2) | Code::Internal => Code::Unavailable,
         code => code,
     };
-    StreamEnd::new(code, describe(status, status.message().to_owned()))
+    StreamEnd::new(code, words.get().unwrap_or_else(|| silent(cause)))
 }
 
-fn describe(error: &(dyn std::error::Error + 'static), message: String) -> String {
-    connect::late_alert(error).unwrap_or(message)
+/// The socket told nothing: it was given up here, after a keep-alive without answer, or
+/// the other end said goodbye.
+fn silent(cause: &(dyn std::error::Error + 'static)) -> String {
+    format!("the link fell silent or the receiver went away ({})", connect::causes(cause))
 }

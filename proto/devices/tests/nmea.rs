@@ -34,7 +34,9 @@ fn listen<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Found> {
     let mut sink = |item: Item<'_>| {
         let item = own(&item);
         match found.last_mut() {
-            Some((_, at, run, _)) if item.0 == "skipped" && *at + run.len() as u64 == item.1 => run.extend(item.2),
+            Some(("skipped", at, run, _)) if item.0 == "skipped" && *at + run.len() as u64 == item.1 => {
+                run.extend(item.2);
+            }
             _ => found.push(item),
         }
     };

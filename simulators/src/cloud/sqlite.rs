@@ -97,11 +97,11 @@ impl SqliteStore {
                 [signed(count)],
             )?;
             transaction.execute_batch(
-                "DELETE FROM lane WHERE lane_id NOT IN (SELECT lane_id FROM mark);
+                "DELETE FROM event WHERE sequence >
+                   coalesce((SELECT max(mark.sequence) FROM mark WHERE mark.lane_id = event.lane_id), 0);
+                 DELETE FROM lane WHERE lane_id NOT IN (SELECT lane_id FROM mark);
                  UPDATE lane SET (sequence, digest) =
-                   (SELECT sequence, digest FROM mark WHERE mark.lane_id = lane.lane_id ORDER BY sequence DESC LIMIT 1);
-                 DELETE FROM event WHERE sequence >
-                   coalesce((SELECT lane.sequence FROM lane WHERE lane.lane_id = event.lane_id), 0);",
+                   (SELECT sequence, digest FROM mark WHERE mark.lane_id = lane.lane_id ORDER BY sequence DESC LIMIT 1);",
             )
         })
     }

@@ -143,6 +143,15 @@ impl Sender {
         self.results_backlog = waiting;
     }
 
+    /// Somebody mended what attempts may have failed by, such as a certificate. An
+    /// attempt that waits for its time is due at once, and delays begin anew.
+    pub fn handle_mended(&mut self, now: Duration) {
+        if let State::Disconnected { until } | State::Refused { until } = &mut self.state {
+            *until = now.min(*until);
+            self.backoff.reset();
+        }
+    }
+
     /// The skip record that [`Action::DeclareReset`] asked for is durable.
     pub fn handle_reset_declared(&mut self, now: Duration) {
         if let State::Streaming(Streaming { hold: hold @ Hold::Reset, .. }) = &mut self.state {

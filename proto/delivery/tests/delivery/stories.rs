@@ -364,6 +364,23 @@ fn a_foreign_receiver_gets_nothing() {
     assert_eq!(pair.store.mark(&pair.lane(0)).sequence, Sequence(10));
 }
 
+/// Somebody mends what the receiver refused, and says so: it is tried at once, and not
+/// only when the minute is over. Where nothing is wrong it changes nothing.
+#[test]
+fn what_was_mended_is_tried_at_once() {
+    let mut pair = delivered(10, 1);
+    pair.receivers[0] = venue_delivery::Receiver::new("another-centre");
+    pair.cut_all(0);
+    pair.append_impulses(0, 1);
+    pair.run(5 * SECOND);
+    assert!(matches!(pair.state(0), LinkState::Refused { until } if until > pair.now + 20 * SECOND));
+    pair.receivers[0] = venue_delivery::Receiver::new("centre");
+    pair.gateways[0].sender.handle_mended(pair.now);
+    pair.drain(SECOND);
+    pair.gateways[0].sender.handle_mended(pair.now);
+    assert_eq!(pair.state(0), LinkState::Delivering);
+}
+
 /// The first endpoint dies: the second takes over within a second or two, and the first
 /// is returned to without a break once it answers again.
 #[test]

@@ -1,0 +1,233 @@
+//! SIGKILL at any moment under load: what was shown stays, and what is lost is only the end.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../stage/mod.rs"]
+#[expect(dead_code, reason = "the stage has more than one test needs")]
+mod stage;
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead as _, BufReader},
+    ops::Range,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use stage::{
+    GATEWAY, PATIENCE, Stage,
+    printer::{Pace, Printer, line, number},
+    sequence,
+};
+use venue_schema::{
+    Message as _,
+    v1::{Event, Lane},
+};
+use venue_sim::{gateway, random::Random};
+
+/// Kills that must land between the first byte of an event and its fdatasync.
+const IN_FLIGHT_WANTED: usize = 80;
+/// Lives after which the test gives up to get so many.
+const MOST_LIVES: usize = 240;
+/// A kill counts as in flight only if what was handed over so long before was on disk:
+/// the gateway kept up, and did not merely leave bytes in the socket.
+const KEPT_UP: Duration = Duration::from_millis(100);
+/// Load: some 8,000 impulses a second in very small pieces.
+const PACE: Pace = Pace { burst: 2, every: Duration::from_micros(150) };
+
+/// The gateway is killed at random moments while a chronometer prints thousands of
+/// impulses a second, at times with the uplink cut. After every restart the journal holds
+/// what the cloud had acknowledged and what `tail` had printed, byte for byte; of each
+/// life it holds a prefix of what was read, without a hole; and in the end the cloud has
+/// exactly the journal, in order.
+#[tokio::test]
+async fn whatever_was_shown_survives_eighty_kills_with_an_append_in_flight() {
+    let mut stage = Stage::set().await;
+    let printer = Printer::start(PACE);
+    stage.configure("results = { quota = \"64MiB\", reserve = \"1MiB\" }", &printer.source("timer", "results"));
+    let mut random = Random::new(20_261_124);
+    let mut history = History::default();
+
+    while history.in_flight < IN_FLIGHT_WANTED {
+        let lives = history.kills.len();
+        assert!(lives < MOST_LIVES, "only {} of {lives} kills landed with an append in flight", history.in_flight);
+        set_the_link(&stage, &mut random);
+        stage.gateway.start().unwrap();
+        printer.until_connected(lives + 1, PATIENCE).await;
+        history.check_the_journal(&stage, &printer).await;
+        let tail = Tail::start(&stage);
+        printer.allow(u64::MAX);
+        tokio::time::sleep(Duration::from_micros(random.below(120_000))).await;
+        // How long a life lasts is the fault that is injected, not a wait for a condition.
+        let killed_at = printer.now();
+        stage.gateway.kill().await.unwrap();
+        printer.allow(0);
+        history.kills.push(killed_at);
+        let printed = tokio::task::spawn_blocking(|| tail.finish()).await.unwrap();
+        history.remember_shown(&stage, printed).await;
+    }
+
+    stage.link.restore();
+    stage.gateway.start().unwrap();
+    printer.until_connected(history.kills.len() + 1, PATIENCE).await;
+    history.check_the_journal(&stage, &printer).await;
+    stage
+        .gateway
+        .until(PATIENCE, |status| gateway::all_connected(status) && gateway::results_delivered(status))
+        .await
+        .unwrap();
+    stage.gateway.stop().await.unwrap();
+    let journal = stage.export(Lane::Results, 1).await;
+    let stored = stage.stored(Lane::Results).await;
+    assert_eq!(stage.cloud.snapshot().sequence(GATEWAY, "results"), journal.len() as u64);
+    assert_eq!(stored.len(), journal.len(), "the cloud has each event once");
+    for (stored, event) in stored.iter().zip(&journal) {
+        assert_eq!((stored.sequence, &stored.bytes[..]), (sequence(event), &event.encode_to_vec()[..]));
+    }
+    println!(
+        "{} kills, {} with an append in flight; {} impulses read to the disk, {} lost with the process; \
+         the cloud had acknowledged {} events and tail had printed {} before a kill",
+        history.kills.len(),
+        history.in_flight,
+        history.kept,
+        history.lost,
+        history.acknowledged,
+        history.printed,
+    );
+    assert!(history.acknowledged > 0 && history.printed > 0, "nothing was shown: the test proves nothing");
+}
+
+/// One life in three is lived without an uplink.
+fn set_the_link(stage: &Stage, random: &mut Random) {
+    if random.below(3) == 0 {
+        stage.link.cut();
+    } else {
+        stage.link.restore();
+    }
+}
+
+/// What was seen so far.
+#[derive(Default)]
+struct History {
+    /// By the printer's clock.
+    kills: Vec<Duration>,
+    in_flight: usize,
+    /// The journal as it was after the last restart: dense from 1.
+    events: u64,
+    /// What somebody outside was shown by the life before, by sequence.
+    shown: BTreeMap<u64, Vec<u8>>,
+    last_row: u64,
+    acknowledged: u64,
+    printed: u64,
+    kept: u64,
+    lost: u64,
+}
+
+impl History {
+    /// Takes in what the cloud stored and `tail` printed before the kill.
+    async fn remember_shown(&mut self, stage: &Stage, printed: Vec<Event>) {
+        for event in stage.cloud.events(self.last_row, usize::MAX).await.unwrap() {
+            self.last_row = event.row;
+            if event.lane == Lane::Results {
+                self.acknowledged += 1;
+                self.show(event.sequence, event.bytes.to_vec());
+            }
+        }
+        for event in printed {
+            self.printed += 1;
+            self.show(sequence(&event), event.encode_to_vec());
+        }
+    }
+
+    fn show(&mut self, sequence: u64, bytes: Vec<u8>) {
+        let before = self.shown.insert(sequence, bytes.clone());
+        assert!(before.is_none_or(|before| before == bytes), "two events were shown under sequence {sequence}");
+    }
+
+    /// After a restart: nothing that was shown is gone or other, no hole, and of the life
+    /// before a prefix.
+    async fn check_the_journal(&mut self, stage: &Stage, printer: &Printer) {
+        let journal = stage.export(Lane::Results, self.events + 1).await;
+        for (event, expected) in journal.iter().zip(self.events + 1..) {
+            assert_eq!(sequence(event), expected, "the lane is dense");
+        }
+        let first_new = self.events + 1;
+        for (sequence, bytes) in std::mem::take(&mut self.shown) {
+            // Behind what was checked already lies what an earlier life showed late.
+            let Some(index) = sequence.checked_sub(first_new) else { continue };
+            let held = journal.get(usize::try_from(index).unwrap());
+            let held = held.unwrap_or_else(|| panic!("sequence {sequence} was shown and is gone"));
+            assert_eq!(held.encode_to_vec(), bytes, "sequence {sequence} was shown otherwise");
+        }
+        let connections = printer.connections();
+        let Some(life) = self.kills.len().checked_sub(1) else { return };
+        let of_life = |event: &&Event| impulse(event).is_some_and(|number| connections[life].contains(&number));
+        let kept: Vec<u64> = journal.iter().filter(of_life).filter_map(impulse).collect();
+        self.prefix(&kept, &connections[life]);
+        self.judge_kill(printer, life, connections[life].start + kept.len() as u64);
+        // The life that runs has begun to append: what is there of it is looked at next time.
+        let older = |event: &&Event| impulse(event).is_some_and(|number| number < connections[life].end);
+        self.events = journal.iter().filter(older).map(sequence).max().unwrap_or(self.events);
+    }
+
+    fn prefix(&mut self, kept: &[u64], printed: &Range<u64>) {
+        for (number, expected) in kept.iter().zip(printed.start..) {
+            assert_eq!(*number, expected, "{:?} is missing before {:?}", line(expected), line(*number));
+        }
+        self.kept += kept.len() as u64;
+        self.lost += printed.end - printed.start - kept.len() as u64;
+    }
+
+    /// Whether a kill came between the handing over of a line and its fdatasync.
+    fn judge_kill(&mut self, printer: &Printer, life: usize, kept_before: u64) {
+        let killed_at = self.kills[life];
+        let newest = printer.handed_over_by(killed_at);
+        let settled = printer.handed_over_by(killed_at.saturating_sub(KEPT_UP));
+        let missing = newest.is_some_and(|next| next > kept_before);
+        let kept_up = settled.is_none_or(|next| next <= kept_before);
+        self.in_flight += usize::from(missing && kept_up);
+    }
+}
+
+/// The number of an impulse of the chronometer.
+fn impulse(event: &Event) -> Option<u64> {
+    number(&event.evidence)
+}
+
+/// `tail --json`, read as it prints.
+struct Tail {
+    child: Child,
+    printed: Arc<Mutex<Vec<Event>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Tail {
+    fn start(stage: &Stage) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_venue-sim"));
+        command.args(["gateway", "tail", "--json", "--last", "1", "--lane", "results", "--config"]);
+        command.arg(stage.gateway.config()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        // Variables of whoever runs the test would be settings.
+        let mut child = command.env_clear().spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let printed = Arc::new(Mutex::new(Vec::new()));
+        let reader = std::thread::spawn({
+            let printed = Arc::clone(&printed);
+            move || {
+                // A line that the end of the gateway cut was shown to nobody.
+                let events = output.lines().map_while(Result::ok).map_while(|line| serde_json::from_str(&line).ok());
+                events.for_each(|event| printed.lock().unwrap().push(event));
+            }
+        });
+        Self { child, printed, reader }
+    }
+
+    /// Ends it after the gateway, and returns what it printed.
+    fn finish(mut self) -> Vec<Event> {
+        // It ends by itself when the gateway is gone, unless it came too late.
+        self.child.wait().unwrap();
+        self.reader.join().unwrap();
+        std::mem::take(&mut *self.printed.lock().unwrap())
+    }
+}

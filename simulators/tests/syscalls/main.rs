@@ -1,0 +1,211 @@
+//! The disk fails under the real gateway, and the order of its system calls.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../stage/mod.rs"]
+#[expect(dead_code, reason = "the stage has more than one test needs")]
+mod stage;
+mod strace;
+mod trace;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use stage::{
+    GATEWAY, PATIENCE, Stage, printer,
+    printer::{Pace, Printer, line},
+};
+use strace::Strace;
+use trace::Call;
+use venue_schema::v1::Lane;
+use venue_sim::gateway::{self, text};
+
+const JOURNAL: &str = "results = { quota = \"64MiB\", reserve = \"1MiB\" }";
+/// Impulses before, during and after each failure.
+const PORTION: u64 = 400;
+
+/// The disk fails in three ways while impulses come: the gateway stays up and says that
+/// results cannot be made safe; nothing that no sync covered is shown to the cloud or to
+/// `tail`, however much comes meanwhile; when the failure ends the journal is reopened by
+/// itself, and the cloud has every impulse, once and in order.
+#[tokio::test]
+async fn a_failing_disk_halts_the_journal_and_no_result_is_lost_or_shown_early() {
+    if let Some(what) = Strace::missing() {
+        println!("skipped: needs {what}");
+        return;
+    }
+    let mut stage = Stage::set().await;
+    let printer = Printer::start(Pace { burst: 10, every: Duration::from_millis(1) });
+    stage.configure(JOURNAL, &printer.source("timer", "results"));
+    stage.gateway.start().unwrap();
+    for injection in ["fdatasync:error=EIO", "pwrite64:error=EIO", "fdatasync:error=ENOSPC"] {
+        let printed = printer.printed() + PORTION;
+        printer.allow(printed);
+        heard(&stage, printed).await;
+        stage.gateway.until(PATIENCE, gateway::results_delivered).await.unwrap();
+        fail_for_a_while(&stage, &printer, injection).await;
+    }
+    let printed = printer.printed() + PORTION;
+    printer.allow(printed);
+    heard(&stage, printed).await;
+    stage.gateway.until(PATIENCE, gateway::results_delivered).await.unwrap();
+    stage.gateway.stop().await.unwrap();
+    let stored = stage.stored(Lane::Results).await;
+    let numbers: Vec<u64> = stored.iter().filter_map(|it| printer::number(&it.event().unwrap().evidence)).collect();
+    assert_eq!(numbers, (0..printed).collect::<Vec<_>>(), "each impulse once and in order");
+}
+
+/// One failure, from its first call to the drained backlog.
+async fn fail_for_a_while(stage: &Stage, printer: &Printer, injection: &str) {
+    let process = stage.gateway.id().expect("it runs");
+    let name = injection.split(':').next().unwrap();
+    let (trace, inject) = (format!("trace={name}"), format!("inject={injection}"));
+    let log = stage.directory().join("strace.log");
+    // Only once the last commit is proven does the journal make no calls of its own.
+    let before = stage.gateway.until(PATIENCE, gateway::results_delivered).await.unwrap();
+    let strace = Strace::attach(process, &["-e", &trace, "-e", &inject], &log).await;
+    let printed = printer.printed() + PORTION;
+    printer.allow(printed);
+    heard(stage, printed).await;
+    let halted = stage.gateway.until(PATIENCE, |status| !text(status, "/journal/halted").is_empty()).await.unwrap();
+    assert!(text(&halted, "/headline").starts_with("RESULTS CANNOT BE MADE SAFE"), "{injection}: {halted:#}");
+    let durable = number(&before, "/journal/lanes/0/last_durable");
+    // More comes while nothing can be made safe: it is taken in, and shown to nobody.
+    printer.allow(printed + PORTION);
+    let halted = heard(stage, printed + PORTION).await;
+    assert!(!text(&halted, "/journal/halted").is_empty(), "{injection}: the failure goes on");
+    assert_eq!(number(&halted, "/journal/lanes/0/last_durable"), durable, "{injection}: nothing became durable");
+    assert!(number(&halted, "/journal/lanes/0/staged") >= 2 * PORTION, "{injection}: {halted:#}");
+    let shown = stage.cloud.snapshot().sequence(GATEWAY, "results");
+    assert!(shown <= durable, "{injection}: the cloud has {shown}, and {durable} is durable");
+    let config = stage.gateway.config();
+    let words = ["tail", "--json", "--no-follow", "--lane", "results", "--last", "5", "--config"];
+    let (_, told, _) = stage.gateway.command(&[&words[..], &[config.to_str().unwrap()]].concat()).await.unwrap();
+    let told: Vec<u64> = told.lines().map(|line| stage::sequence(&serde_json::from_str(line).unwrap())).collect();
+    assert!(told.last().is_some_and(|last| *last <= durable), "{injection}: tail told {told:?} of {durable}");
+    let calls = strace.detach().await;
+    assert!(calls.contains("(INJECTED)"), "{injection}: no call failed");
+    let whole = stage.gateway.until(PATIENCE, |status| status.pointer("/journal/halted").is_none_or(|it| it.is_null()));
+    whole.await.unwrap();
+    stage.gateway.until(PATIENCE, gateway::results_delivered).await.unwrap();
+    assert!(stage.gateway.log_tail().contains("the journal can be written again"), "{}", stage.gateway.log_tail());
+    println!("{injection}: {} calls failed", calls.matches("(INJECTED)").count());
+}
+
+/// Waits until the gateway has read so many impulses, and returns the status.
+async fn heard(stage: &Stage, count: u64) -> serde_json::Value {
+    let all = |status: &serde_json::Value| number(status, "/sources/0/frames") >= count;
+    stage.gateway.until(PATIENCE, all).await.unwrap()
+}
+
+/// A number of a status.
+fn number(status: &serde_json::Value, pointer: &str) -> u64 {
+    gateway::number(status, pointer)
+}
+
+/// Every system call of the gateway on its journal and its uplink, in the order in which
+/// the kernel saw them: no byte of an event is given to the uplink's socket before an
+/// fdatasync that began after the event was written has returned.
+#[tokio::test]
+async fn no_byte_of_an_event_is_sent_before_the_fdatasync_that_covers_it_returned() {
+    if let Some(what) = Strace::missing() {
+        println!("skipped: needs {what}");
+        return;
+    }
+    let mut stage = Stage::set().await;
+    let printer = Printer::start(Pace { burst: 3, every: Duration::from_millis(2) });
+    stage.configure(JOURNAL, &printer.source("timer", "results"));
+    stage.gateway.start().unwrap();
+    stage.gateway.until(PATIENCE, gateway::all_connected).await.unwrap();
+    let process = stage.gateway.id().expect("it runs");
+    let calls = "trace=pwrite64,fdatasync,write,writev,sendto,sendmsg";
+    let log = stage.directory().join("strace.log");
+    let strace = Strace::attach(process, &["-yy", "-xx", "-s", "4194304", "-e", calls], &log).await;
+    printer.allow(PORTION);
+    heard(&stage, PORTION).await;
+    stage.gateway.until(PATIENCE, gateway::results_delivered).await.unwrap();
+    let calls = trace::calls(&strace.detach().await);
+
+    let uplink = format!("->{}]", stage.link.address());
+    let sent = sends(&calls, &uplink);
+    for number in 0..PORTION {
+        let text = line(number);
+        let (safe_at, sent_at) = order(&calls, &sent, text.as_bytes());
+        assert!(safe_at < sent_at, "{text:?} was sent at line {sent_at:?} of the trace, and synced at {safe_at:?}");
+        assert_ne!(sent_at, NEVER, "{text:?} was not seen on the uplink");
+    }
+    let syncs = calls.iter().filter(|call| call.name == "fdatasync").count();
+    println!(
+        "{PORTION} impulses in {} sends behind {syncs} syncs",
+        sent.iter().map(|it| it.sends.len()).sum::<usize>()
+    );
+}
+
+/// The judgement itself, on a trace made by hand: it passes what is synced first, and
+/// fails what is sent while the sync that covers it is still under way, or was another
+/// file's, or failed.
+#[test]
+fn a_send_before_the_sync_is_found() {
+    let judge = |middle: &str| {
+        let trace = format!("1 pwrite64(3<a>, \"\\x41\\x42\", 2, 0) = 2\n{middle}");
+        let calls = trace::calls(&trace);
+        let (safe_at, sent_at) = order(&calls, &sends(&calls, "->up]"), b"AB");
+        safe_at < sent_at
+    };
+    let send =
+        "2 writev(5<TCP:[down->up]>, [{iov_base=\"\\x00\\x41\", iov_len=2}, {iov_base=\"\\x42\", iov_len=1}], 2) = 3\n";
+    let sync = "1 fdatasync(3<a>) = 0\n";
+    assert!(judge(&format!("{sync}{send}")));
+    assert!(!judge(&format!("{send}{sync}")));
+    assert!(!judge(&format!("1 fdatasync(3<a> <unfinished ...>\n{send}1 <... fdatasync resumed>) = 0\n")));
+    assert!(!judge(&format!("1 fdatasync(4<b>) = 0\n{send}{sync}")));
+    assert!(!judge(&format!("1 fdatasync(3<a>) = -1 EIO (Input/output error)\n{send}{sync}")));
+}
+
+/// A place behind every trace.
+const NEVER: usize = usize::MAX;
+
+/// When a text was safe, and when the first send that holds a byte of it began.
+fn order(calls: &[Call], sent: &[Sent], text: &[u8]) -> (usize, usize) {
+    let sent_at = sent.iter().filter_map(|stream| stream.first_send_of(text)).min();
+    (safe_at(calls, text).unwrap_or(NEVER), sent_at.unwrap_or(NEVER))
+}
+
+/// What went into one connection of the uplink.
+#[derive(Debug, Default)]
+struct Sent {
+    bytes: Vec<u8>,
+    /// Offset of each send, and the line of the trace at which it began.
+    sends: BTreeMap<usize, usize>,
+}
+
+impl Sent {
+    /// When the send that holds the first byte of a text began.
+    fn first_send_of(&self, text: &[u8]) -> Option<usize> {
+        let offset = self.bytes.windows(text.len()).position(|window| window == text)?;
+        self.sends.range(..=offset).next_back().map(|(_, began)| *began)
+    }
+}
+
+fn sends(calls: &[Call], peer: &str) -> Vec<Sent> {
+    let mut streams: BTreeMap<&str, Sent> = BTreeMap::new();
+    for call in calls.iter().filter(|call| call.descriptor.contains(peer)) {
+        let Ok(count) = usize::try_from(call.result) else { continue };
+        let stream = streams.entry(&call.descriptor).or_default();
+        stream.sends.insert(stream.bytes.len(), call.began);
+        stream.bytes.extend_from_slice(&call.bytes[..count]);
+    }
+    streams.into_values().collect()
+}
+
+/// When the first fdatasync returned that began after a text was written into its file.
+fn safe_at(calls: &[Call], text: &[u8]) -> Option<usize> {
+    let holds = |call: &&Call| call.name == "pwrite64" && call.bytes.windows(text.len()).any(|window| window == text);
+    let written = calls.iter().find(holds)?;
+    let covers = |call: &&Call| {
+        call.name == "fdatasync"
+            && call.result == 0
+            && call.descriptor == written.descriptor
+            && call.began >= written.returned
+    };
+    calls.iter().filter(covers).map(|call| call.returned).min()
+}
