@@ -17,7 +17,7 @@
 //!    at the latest after 2 s (such a repeat is not called complete). From the
 //!    first record after it the repeat runs.
 //! 2. An impulse that was under way slips in before the repeat proper. It is newer
-//!    than the memory's first record: where, among the first eight records, the
+//!    than the memory's first record: where, among the first 256 records, the
 //!    time steps back or an impulse stands twice, the repeat begins anew, so that
 //!    the one that slipped in is counted once.
 //! 3. A repeat that nobody here asked for (a twin did, or the operator) shows in
@@ -49,7 +49,7 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 /// Tries after which a repeat that came damaged is not asked for again.
 const TRIES_FOR_DAMAGE: u32 = 10;
 /// Records among which the beginning of the repeat proper is looked for.
-const OPENING: u32 = 8;
+const OPENING: u32 = 256;
 const MILLISECOND_NS: u64 = 1_000_000;
 const HOUR_NS: u64 = 3_600_000_000_000;
 
