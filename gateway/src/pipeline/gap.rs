@@ -33,7 +33,14 @@ pub(super) struct DarkTimes {
 impl DarkTimes {
     /// Nothing is dark yet.
     pub(super) fn new(source: &str, device_id: &str, heals: bool) -> Self {
-        Self { source: source.to_owned(), device_id: device_id.to_owned(), heals, open: None, connected: false, last_heard: None }
+        Self {
+            source: source.to_owned(),
+            device_id: device_id.to_owned(),
+            heals,
+            open: None,
+            connected: false,
+            last_heard: None,
+        }
     }
 
     /// The gateway starts: what was last heard before it stopped, if anything,

@@ -72,9 +72,9 @@ impl Centre {
 
     /// A gateway drops a connection.
     pub(crate) fn disconnect(&mut self, id: ConnectionId, lane: Lane) {
-        let (gone, kept) = self.connections.drain(..).partition(|it| it.id == id && it.lane == lane);
+        let (gone, kept): (Vec<_>, Vec<_>) = self.connections.drain(..).partition(|it| it.id == id && it.lane == lane);
         self.connections = kept;
-        for connection in Vec::<Connection>::from(gone) {
+        for connection in gone {
             self.receiver.handle_ended(connection.stream);
         }
     }

@@ -112,14 +112,16 @@ impl Gateway {
 
     /// A message from the network.
     pub(crate) fn receive(&mut self, now: Duration, message: Message) {
-        let (lane, act): (Lane, Box<dyn FnOnce(&mut Sender)>) = match message {
-            Message::Connected(lane, id) => (lane, Box::new(move |it| it.handle_connected(now, id))),
-            Message::Response(lane, id, response) => (lane, Box::new(move |it| it.handle_response(now, id, response))),
-            Message::Ended(lane, id, end) => (lane, Box::new(move |it| it.handle_ended(now, id, end))),
-        };
-        if let Some(uplink) = self.lanes.iter_mut().find(|uplink| uplink.records.lane() == lane) {
-            act(&mut uplink.sender);
+        match message {
+            Message::Connected(lane, id) => self.sender(lane).handle_connected(now, id),
+            Message::Response(lane, id, response) => self.sender(lane).handle_response(now, id, response),
+            Message::Ended(lane, id, end) => self.sender(lane).handle_ended(now, id, end),
         }
+    }
+
+    fn sender(&mut self, lane: Lane) -> &mut Sender {
+        let uplink = self.lanes.iter_mut().find(|uplink| uplink.records.lane() == lane);
+        &mut uplink.expect("both lanes are delivered").sender
     }
 
     /// Does all that is due at `now`: timers, commits, housekeeping, delivery.
@@ -219,7 +221,10 @@ fn act(uplink: &mut LaneUplink, action: Action, now: Duration, centre: &mut Cent
         Action::AdvanceCursor { mark } => uplink.records.advance(mark),
         Action::RewindCursor { .. } | Action::DeclareReset { .. } => panic!("this centre never forgets"),
         Action::NewEpoch { receiver_mark } => {
-            panic!("the centre holds {receiver_mark} of the {} lane: something was sent before it was durable", lane.name())
+            panic!(
+                "the centre holds {receiver_mark} of the {} lane: something was sent before it was durable",
+                lane.name()
+            )
         }
     }
 }

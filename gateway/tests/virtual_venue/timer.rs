@@ -24,7 +24,12 @@ impl Timer {
     pub(crate) fn new() -> Self {
         let style = PrintStyle { checksum: false, end: LineEnd::Cr };
         let clock = (CivilDate::new(2026, 11, 28).expect("a date"), 540);
-        Self { device: Box::new(Emulator::new(style, clock)), cable: VecDeque::new(), free_at: Duration::ZERO, plugged: true }
+        Self {
+            device: Box::new(Emulator::new(style, clock)),
+            cable: VecDeque::new(),
+            free_at: Duration::ZERO,
+            plugged: true,
+        }
     }
 
     /// An input was triggered at a time of day.

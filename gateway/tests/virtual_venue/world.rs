@@ -290,8 +290,12 @@ impl World {
         let doubled: Vec<_> = arrived.iter().filter(|(_, count)| **count > 1).collect();
         assert!(doubled.is_empty(), "doubled: {}\n{}", self.copies(&doubled[0].0.1), self.tail());
         assert_eq!(arrived.len(), self.timer.memory().len(), "lost or invented:\n{}", self.tail());
-        let sequences: Vec<u64> =
-            self.centre.events(Lane::Results).iter().filter_map(|event| Some(event.origin.as_ref()?.sequence)).collect();
+        let sequences: Vec<u64> = self
+            .centre
+            .events(Lane::Results)
+            .iter()
+            .filter_map(|event| Some(event.origin.as_ref()?.sequence))
+            .collect();
         assert!(sequences.is_sorted(), "a lane arrives in its order");
     }
 

@@ -52,9 +52,9 @@ pub use conversation::{Conversation, Monotonic, Role};
 pub use item::{DecodeError, ErrorKind, Item};
 pub use line::{Line, LineFramer};
 pub use reading::{
-    CivilDate, Content, Correction, CorrectionKind, Day, DeviceState, DeviceStatus, DeviceTime, Edge, Identity, Impulse,
-    KeyText, LaneResult, Measurement, Passing, PassingKind, Reading, ResultKind, Session, Start, StartKind, TimeValue,
-    Unit, Value, ValueKind, Wind,
+    CivilDate, Content, Correction, CorrectionKind, Day, DeviceState, DeviceStatus, DeviceTime, Edge, Identity,
+    Impulse, KeyText, LaneResult, Measurement, Passing, PassingKind, Reading, ResultKind, Session, Start, StartKind,
+    TimeValue, Unit, Value, ValueKind, Wind,
 };
 pub use registry::{DEVICES, Device, DeviceType, Evidence, LineSettings, Parity, Transport, UnknownDevice};
 pub use text::{Charset, Text};
