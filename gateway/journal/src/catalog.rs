@@ -6,13 +6,10 @@ use venue_schema::{JournalEpoch, Sequence, v1::Lane};
 
 use crate::{
     PerLane,
-    checkpoint::Skips,
     format::{Checksum, FileName},
     gap::Skip,
+    skips::Skips,
 };
-
-/// Skipped ranges kept for each lane. Beyond it neighbours are told as one.
-pub const MAX_SKIPS_PER_LANE: usize = 64;
 
 /// A segment that holds records of a lane.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,5 @@
 //! The checkpoint at the start of a segment: what opening needs to know of everything before it.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use venue_schema::{Sequence, v1::Lane};
 
@@ -9,16 +7,15 @@ use crate::{
     PerLane,
     format::{Checksum, Fields},
     gap::Skip,
-    identity::SourceKnowledge,
+    identity::{Occurrences, SourceKnowledge},
     interval::IntervalSet,
+    loss::OpenLoss,
+    skips::Skips,
 };
 
 const MAGIC: [u8; 4] = *b"VCPT";
 /// Size of one remembered key, bytes.
-const KEY_BYTES: usize = 20;
-
-/// The skipped ranges of a lane, by their first sequence.
-pub(crate) type Skips = BTreeMap<Sequence, Skip>;
+const KEY_BYTES: usize = 24;
 
 /// What was durable when a segment was begun.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +24,8 @@ pub(crate) struct Checkpoint {
     pub(crate) durable: PerLane<Sequence>,
     pub(crate) sources: Vec<SourceKnowledge>,
     pub(crate) skips: PerLane<Skips>,
+    /// Losses that no durable record had ended.
+    pub(crate) losses: Vec<OpenLoss>,
 }
 
 /// Writes a checkpoint of at most about `budget` bytes. Where keys do not fit, the
@@ -35,6 +34,7 @@ pub(crate) fn encode(
     durable: PerLane<Sequence>,
     sources: &[SourceKnowledge],
     skips: &PerLane<Skips>,
+    losses: &[OpenLoss],
     budget: usize,
     checksum: Checksum,
 ) -> (Vec<u8>, usize) {
@@ -44,6 +44,8 @@ pub(crate) fn encode(
     for lane in Lane::ALL {
         put_skips(&mut bytes, &skips[lane]);
     }
+    put_count(&mut bytes, losses.len());
+    losses.iter().for_each(|loss| loss.put(&mut bytes));
     put_count(&mut bytes, sources.len());
     for source in sources {
         put_names_and_numbers(&mut bytes, source);
@@ -53,9 +55,10 @@ pub(crate) fn encode(
     for (index, source) in sources.iter().enumerate() {
         let kept = source.keys.len().min(room / (sources.len() - index));
         put_count(&mut bytes, kept);
-        for (hash, occurrence) in source.keys.newest(kept) {
+        for (hash, occurrences) in source.keys.newest(kept) {
             bytes.extend_from_slice(&hash.to_le_bytes());
-            bytes.extend_from_slice(&occurrence.to_le_bytes());
+            bytes.extend_from_slice(&occurrences.given.to_le_bytes());
+            bytes.extend_from_slice(&occurrences.stored.to_le_bytes());
         }
         room -= kept;
         trimmed += source.keys.len() - kept;
@@ -115,14 +118,17 @@ pub(crate) fn decode(bytes: &[u8], checksum: Checksum) -> Option<Checkpoint> {
     }
     let durable = PerLane { results: Sequence(fields.u64()?), telemetry: Sequence(fields.u64()?) };
     let skips = PerLane { results: take_skips(&mut fields)?, telemetry: take_skips(&mut fields)? };
-    let count = fields.u32()?;
-    let mut sources = (0..count).map(|_| take_names_and_numbers(&mut fields)).collect::<Option<Vec<_>>>()?;
+    let loss_count = fields.u32()?;
+    let losses = (0..loss_count).map(|_| OpenLoss::take(&mut fields)).collect::<Option<_>>()?;
+    let source_count = fields.u32()?;
+    let mut sources = (0..source_count).map(|_| take_names_and_numbers(&mut fields)).collect::<Option<Vec<_>>>()?;
     for source in &mut sources {
         for _ in 0..fields.u32()? {
-            source.keys.insert(fields.u128()?, fields.u32()?);
+            let hash = fields.u128()?;
+            source.keys.put(hash, Occurrences { given: fields.u32()?, stored: fields.u32()? });
         }
     }
-    Some(Checkpoint { durable, sources, skips })
+    Some(Checkpoint { durable, sources, skips, losses })
 }
 
 fn take_skips(fields: &mut Fields<'_>) -> Option<Skips> {
@@ -169,6 +175,17 @@ mod tests {
         source
     }
 
+    fn loss() -> OpenLoss {
+        OpenLoss {
+            lane: Lane::Results,
+            source: "finish".into(),
+            gap_id: "a-lost-1".into(),
+            count: 3,
+            first_receive_utc_ns: Some(-1),
+            first_receive_monotonic_ns: None,
+        }
+    }
+
     /// What is written is read back, down to the last skipped range.
     #[test]
     fn a_checkpoint_is_read_back() {
@@ -176,11 +193,11 @@ mod tests {
         let skip = Skip { first: Sequence(2), last: Sequence(3), gap_event: Bytes::from_static(b"gap") };
         let skips = PerLane { results: Skips::new(), telemetry: [(Sequence(2), skip)].into() };
         let (bytes, trimmed) =
-            encode(durable, &[source(3), SourceKnowledge::named("b")], &skips, 4096, Checksum::plain());
+            encode(durable, &[source(3), SourceKnowledge::named("b")], &skips, &[loss()], 4096, Checksum::plain());
         let read = decode(&bytes, Checksum::plain()).unwrap();
-        assert_eq!((trimmed, read.durable, &read.skips), (0, durable, &skips));
+        assert_eq!((trimmed, read.durable, &read.skips, read.losses), (0, durable, &skips, vec![loss()]));
         assert_eq!(read.sources[0].ordinals.intervals(), [(1, 3), (500, 500)]);
-        assert_eq!(read.sources[0].keys.occurrences(3), 1);
+        assert_eq!(read.sources[0].keys.occurrences(3), Occurrences { given: 1, stored: 1 });
         assert!(read.sources[0].numbers.contains(3, 4, 5));
         assert_eq!(read.sources[0].last_received, Some((None, 9)));
         assert_eq!((read.sources[1].name.as_str(), read.sources[1].last_received), ("b", None));
@@ -191,9 +208,9 @@ mod tests {
     #[test]
     fn the_oldest_keys_are_left_out_where_space_is_short() {
         let (bytes, trimmed) =
-            encode(PerLane::default(), &[source(1000)], &PerLane::default(), 4096, Checksum::plain());
+            encode(PerLane::default(), &[source(1000)], &PerLane::default(), &[], 4096, Checksum::plain());
         assert!(bytes.len() <= 4096 && trimmed > 700, "{} bytes, {trimmed} trimmed", bytes.len());
         let read = decode(&bytes, Checksum::plain()).unwrap();
-        assert_eq!((read.sources[0].keys.occurrences(1), read.sources[0].keys.occurrences(1000)), (0, 1));
+        assert_eq!((read.sources[0].keys.occurrences(1).given, read.sources[0].keys.occurrences(1000).given), (0, 1));
     }
 }

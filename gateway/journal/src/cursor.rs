@@ -12,7 +12,7 @@ use crate::{
     format::{
         CURSOR_SLOT_BYTES, CursorSlot, FileName, MAX_CURSOR_NAME_BYTES, MAX_RECEIVER_ID_BYTES, PAGE_BYTES, Unreadable,
     },
-    gap::LossExtent,
+    gap::RangeLoss,
     journal::lock,
     storage::{Storage, StorageFile, read_exact},
     writer::CommitError,
@@ -373,7 +373,7 @@ impl<S: Storage> Journal<S> {
         let first_retained = self.first_retained(lane);
         let lost = if mark.next() < first_retained {
             let range = (mark.next(), first_retained.previous());
-            let declared = self.declare(&mut writer, lane, range, GapCause::ReceiverReset, LossExtent::default());
+            let declared = self.declare(&mut writer, lane, range, &RangeLoss::of(GapCause::ReceiverReset));
             declared.map_err(|failure| self.fail(&mut writer, failure))?
         } else {
             0

@@ -24,7 +24,7 @@ use crate::{
     catalog::{Catalog, SegmentEntry},
     config::MAX_STAGED_RESULTS_BYTES,
     format::{Checksum, FileName, MetaSlot, RecordHeader},
-    gap::{GATEWAY_SOURCE, LossExtent},
+    gap::{GATEWAY_SOURCE, RangeLoss},
     identity::SourceKnowledge,
     journal::{Inner, lock},
     stage::{Stage, origin_of},
@@ -77,7 +77,8 @@ impl<S: Storage> Journal<S> {
         };
         let mut predecessors = vec![predecessor];
         predecessors.extend(&old.predecessors);
-        let switched = self.write_meta(MetaSlot { epoch, coming: None, predecessors, ..old });
+        let newest = coming.newest_segments();
+        let switched = self.write_meta(MetaSlot { epoch, coming: None, predecessors, newest, ..old });
         switched.inspect_err(|error| {
             writer.halted = Some(error.to_string());
             stage.halted = true;
@@ -133,7 +134,7 @@ impl<S: Storage> Journal<S> {
                 watermarks: PerLane::from_fn(|_| AtomicU64::new(0)),
                 in_reserve: AtomicBool::new(false),
                 listener: RwLock::new(None),
-                _lock: None,
+                held: None,
             }),
         })
     }
@@ -150,6 +151,7 @@ impl<S: Storage> Journal<S> {
     /// Appends everything past the lowest required mark to another journal.
     fn copy_into(&self, coming: &Self, now: Duration) -> Result<PerLane<u64>, CommitError> {
         let mut count = PerLane::<u64>::default();
+        let mut damaged = false;
         for lane in Lane::ALL {
             let (segments, skips) = {
                 let catalog = self.inner.catalog.read().expect("no thread panics while it holds the catalog");
@@ -159,6 +161,7 @@ impl<S: Storage> Journal<S> {
             let mut outcome = Ok(());
             visit(&*self.inner.storage, &segments, &skips, from, to, |visited| {
                 count[lane] += 1;
+                damaged |= matches!(visited, Visited::Damaged { .. });
                 outcome = coming.append_again(lane, &visited, now);
                 if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })
@@ -169,6 +172,10 @@ impl<S: Storage> Journal<S> {
         }
         while coming.has_waiting() {
             coming.commit(now)?;
+        }
+        if damaged {
+            // The checkpoints it began with call identities stored that are lost.
+            coming.begin(now)?;
         }
         Ok(count)
     }
@@ -181,13 +188,9 @@ impl<S: Storage> Journal<S> {
                 Visited::Record { header, event } => stage.append_copy(lane, header, event),
                 Visited::Skip(skip) => stage.append_foreign_gap(lane, &skip.gap_event),
                 Visited::Damaged { first, last } => {
-                    let skip = stage.author.skip(
-                        stage.epoch,
-                        lane,
-                        (*first, *last),
-                        GapCause::Quarantined,
-                        LossExtent::default(),
-                    );
+                    stage.forget_identities();
+                    let skip =
+                        stage.author.skip(stage.epoch, lane, (*first, *last), &RangeLoss::of(GapCause::Quarantined));
                     stage.append_foreign_gap(lane, &skip.gap_event);
                 }
             }
@@ -251,6 +254,7 @@ impl Stage {
         for source in known {
             stage.add_source(source);
         }
+        self.carry_losses_to(&mut stage);
         stage
     }
 

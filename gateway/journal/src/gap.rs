@@ -54,6 +54,24 @@ pub(crate) struct Loss {
     pub(crate) text: String,
 }
 
+/// Why a range of a lane is missing for good.
+#[derive(Debug, Clone)]
+pub(crate) struct RangeLoss {
+    pub(crate) cause: GapCause,
+    /// The same for people.
+    pub(crate) reason: String,
+    /// Each sequence of the range was an event, so that they are counted by it.
+    pub(crate) is_full: bool,
+    /// All that is known but the count.
+    pub(crate) extent: LossExtent,
+}
+
+impl RangeLoss {
+    pub(crate) fn of(cause: GapCause) -> Self {
+        Self { cause, reason: reason(cause).to_owned(), is_full: true, extent: LossExtent::default() }
+    }
+}
+
 impl GapAuthor {
     /// The event of a loss, without origin.
     pub(crate) fn event(&self, loss: Loss) -> v1::Event {
@@ -80,18 +98,12 @@ impl GapAuthor {
     }
 
     /// A range of a lane that is missing for good.
-    pub(crate) fn skip(
-        &self,
-        epoch: JournalEpoch,
-        lane: Lane,
-        range: (Sequence, Sequence),
-        cause: GapCause,
-        extent: LossExtent,
-    ) -> Skip {
+    pub(crate) fn skip(&self, epoch: JournalEpoch, lane: Lane, range: (Sequence, Sequence), loss: &RangeLoss) -> Skip {
         let (first, last) = range;
+        let count = loss.is_full.then(|| last.0 - first.0 + 1);
         assert!(Sequence::ZERO < first && first <= last, "a skipped range {first}..{last} has its ends in order");
         let mut event = self.event(Loss {
-            cause,
+            cause: loss.cause,
             state: GapState::Closed,
             scope: Scope::LaneRange(v1::LaneRange {
                 lane: lane.into(),
@@ -99,9 +111,9 @@ impl GapAuthor {
                 last_sequence: last.0,
                 journal_epoch: Bytes::copy_from_slice(epoch.as_bytes()),
             }),
-            extent: LossExtent { count: Some(last.0 - first.0 + 1), ..extent },
+            extent: LossExtent { count, ..loss.extent },
             gap_id: format!("{}-{}-{first}-{last}", &epoch.to_string()[..8], lane.name()),
-            text: format!("{} {first} to {last}: {}", lane.name(), reason(cause)),
+            text: format!("{} {first} to {last}: {}", lane.name(), loss.reason),
         });
         event.origin = Some(v1::Origin {
             gateway_id: self.gateway_id.as_str().to_owned(),
@@ -138,6 +150,19 @@ pub struct Skip {
 }
 
 impl Skip {
+    /// What its event says; none if it says nothing of a gap.
+    pub(crate) fn gap(&self) -> Option<v1::Gap> {
+        match v1::Event::decode(self.gap_event.clone()).ok()?.content? {
+            v1::event::Content::Gap(gap) => Some(gap),
+            _ => None,
+        }
+    }
+
+    /// Why the range is missing.
+    pub(crate) fn cause(&self) -> GapCause {
+        self.gap().map_or(GapCause::Unspecified, |gap| gap.cause())
+    }
+
     /// The part of the range from `first` on, with an event that says so; the
     /// same bytes whenever it is asked for.
     pub(crate) fn from(&self, first: Sequence) -> Self {
@@ -146,7 +171,7 @@ impl Skip {
         }
         let Ok(mut event) = v1::Event::decode(self.gap_event.clone()) else { return self.clone() };
         if let Some(v1::event::Content::Gap(gap)) = &mut event.content {
-            gap.count = Some(self.last.0 - first.0 + 1);
+            gap.count = gap.count.map(|_| self.last.0 - first.0 + 1);
             if let Some(Scope::LaneRange(range)) = &mut gap.scope {
                 range.first_sequence = first.0;
             }

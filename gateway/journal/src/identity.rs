@@ -141,26 +141,40 @@ impl Hasher for AsItIs {
 /// A map that is looked up and never iterated.
 pub(crate) type LookupMap<K, V> = HashMap<K, V, BuildHasherDefault<AsItIs>>;
 
-/// The content keys that a source used last, with the highest occurrence of each.
+/// The occurrences of one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Occurrences {
+    /// The highest that was ever given: the next live one takes the number behind it.
+    pub(crate) given: u32,
+    /// All from 1 up to this one are stored. What lies behind, or was lost, is taken again when it is repeated.
+    pub(crate) stored: u32,
+}
+
+/// The content keys that a source used last, with the occurrences of each.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RecentKeys {
-    occurrences: LookupMap<u128, u32>,
+    occurrences: LookupMap<u128, Occurrences>,
     order: VecDeque<u128>,
 }
 
 impl RecentKeys {
-    /// How many occurrences of a key are known.
-    pub(crate) fn occurrences(&self, hash: u128) -> u32 {
-        self.occurrences.get(&hash).copied().unwrap_or(0)
+    /// The occurrences of a key.
+    pub(crate) fn occurrences(&self, hash: u128) -> Occurrences {
+        self.occurrences.get(&hash).copied().unwrap_or_default()
     }
 
-    /// Remembers an occurrence of a key.
+    /// Remembers that an occurrence of a key is stored.
     pub(crate) fn insert(&mut self, hash: u128, occurrence: u32) {
-        if let Some(known) = self.occurrences.get_mut(&hash) {
-            *known = occurrence.max(*known);
+        let Occurrences { given, stored } = self.occurrences(hash);
+        let stored = if occurrence == stored.saturating_add(1) { occurrence } else { stored };
+        self.put(hash, Occurrences { given: given.max(occurrence), stored });
+    }
+
+    /// Remembers all that is known of a key.
+    pub(crate) fn put(&mut self, hash: u128, occurrences: Occurrences) {
+        if self.occurrences.insert(hash, occurrences).is_some() {
             return;
         }
-        self.occurrences.insert(hash, occurrence);
         self.order.push_back(hash);
         if self.order.len() > MAX_KEYS_PER_SOURCE
             && let Some(oldest) = self.order.pop_front()
@@ -169,12 +183,21 @@ impl RecentKeys {
         }
     }
 
+    /// Takes no occurrence for stored any longer. Numbers that were given stay given.
+    pub(crate) fn forget_stored(&mut self) {
+        for hash in &self.order {
+            if let Some(occurrences) = self.occurrences.get_mut(hash) {
+                occurrences.stored = 0;
+            }
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.order.len()
     }
 
     /// The newest `count` keys with their occurrences, oldest first.
-    pub(crate) fn newest(&self, count: usize) -> impl Iterator<Item = (u128, u32)> {
+    pub(crate) fn newest(&self, count: usize) -> impl Iterator<Item = (u128, Occurrences)> {
         self.order.range(self.order.len().saturating_sub(count)..).map(|&hash| (hash, self.occurrences(hash)))
     }
 }
@@ -266,8 +289,15 @@ impl SourceKnowledge {
     pub(crate) fn knows(&self, identity: Identity) -> bool {
         match identity {
             Identity::Sequence { device, epoch, number } => self.numbers.contains(device, epoch, number),
-            Identity::Key { hash, occurrence } => occurrence <= self.keys.occurrences(hash),
+            Identity::Key { hash, occurrence } => occurrence <= self.keys.occurrences(hash).stored,
         }
+    }
+
+    /// Forgets what is stored, for some of it is lost and it cannot be told what. A repeat is then taken
+    /// again, and the receiver, who decides finally, merges what it has by identity.
+    pub(crate) fn forget_identities(&mut self) {
+        self.numbers = DeviceNumbers::default();
+        self.keys.forget_stored();
     }
 }
 
@@ -282,12 +312,29 @@ mod tests {
         for key in 0..=MAX_KEYS_PER_SOURCE as u128 {
             keys.insert(key, 1);
         }
-        keys.insert(5, 3);
+        let once = Occurrences { given: 1, stored: 1 };
         assert_eq!(
-            (keys.len(), keys.occurrences(0), keys.occurrences(1), keys.occurrences(5)),
-            (MAX_KEYS_PER_SOURCE, 0, 1, 3)
+            (keys.len(), keys.occurrences(0), keys.occurrences(1)),
+            (MAX_KEYS_PER_SOURCE, Occurrences::default(), once)
         );
-        assert_eq!(keys.newest(2).last(), Some((MAX_KEYS_PER_SOURCE as u128, 1)));
+        assert_eq!(keys.newest(2).last(), Some((MAX_KEYS_PER_SOURCE as u128, once)));
+    }
+
+    /// An occurrence whose predecessor is lost does not stand for it: the repeat of either is taken again, while the next live
+    /// one still gets a number of its own.
+    #[test]
+    fn a_lost_occurrence_is_not_known() {
+        let mut source = SourceKnowledge::default();
+        let key = |occurrence| Identity::Key { hash: 5, occurrence };
+        source.keys.insert(5, 1);
+        source.keys.insert(5, 3);
+        assert_eq!([1, 2, 3].map(|occurrence| source.knows(key(occurrence))), [true, false, false]);
+        assert_eq!(source.keys.occurrences(5).given, 3);
+        source.keys.insert(5, 2);
+        source.keys.insert(5, 3);
+        assert!(source.knows(key(3)));
+        source.forget_identities();
+        assert_eq!((source.knows(key(1)), source.keys.occurrences(5).given), (false, 3));
     }
 
     /// A device that starts again and again cannot push out another device's numbers.

@@ -8,7 +8,6 @@ use venue_schema::{Digest, JournalEpoch, Sequence, v1::Lane};
 use crate::{
     PerLane,
     catalog::SegmentEntry,
-    checkpoint::Skips,
     cursor::read_slots,
     format::{CursorSlot, FileName, Unreadable},
     recovery::{
@@ -17,6 +16,7 @@ use crate::{
         scan::{Scan, scan},
     },
     segment::SegmentFile,
+    skips::Skips,
     storage::{Storage, StorageFile, read_exact},
     visit::{Visited, visit},
 };
@@ -183,13 +183,12 @@ impl<S: Storage> ReadOnlyJournal<S> {
         let Some(meta) = scan.meta.clone() else { return Err(OpenError::NoJournal) };
         let cursors = read_cursors(storage)?;
         let checkpoint = scan.newest_checkpoint(storage)?;
-        let checkpointed = checkpoint.durable;
         let marks = PerLane::from_fn(|lane| {
             let of_lane = cursors.iter().filter(|slot| slot.lane == lane && slot.epoch == meta.epoch);
             of_lane.map(|slot| slot.mark).max().unwrap_or_default()
         });
         let mut replay = Replay::new(checkpoint, marks);
-        replay.run(storage, &scan.segments, checkpointed)?;
+        replay.run(storage, &scan.segments, meta.newest)?;
         let ends = PerLane::from_fn(|lane| replay.mark[lane].plus(replay.tails[lane].records.len() as u64));
         let lanes = PerLane::from_fn(|lane| summarize(&scan, &replay, lane, ends[lane]));
         let mut findings = std::mem::take(&mut scan.findings);

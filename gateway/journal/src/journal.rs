@@ -57,8 +57,8 @@ pub(crate) struct Inner<S: Storage> {
     pub(crate) watermarks: PerLane<AtomicU64>,
     pub(crate) in_reserve: AtomicBool,
     pub(crate) listener: RwLock<Option<Listener>>,
-    /// None for one that is built beside the one that holds the lock.
-    pub(crate) _lock: Option<S::Lock>,
+    /// The lock of the directory; none for an epoch that is written beside the present one, which alone writes `meta`.
+    pub(crate) held: Option<S::Lock>,
 }
 
 impl<S: Storage> std::fmt::Debug for Inner<S> {
@@ -227,7 +227,7 @@ impl<S: Storage> Journal<S> {
         Status {
             lanes: PerLane::from_fn(|lane| self.lane_status(lane)),
             in_reserve: self.inner.in_reserve.load(Ordering::Relaxed),
-            reserve_left_bytes: ready.min(geometry.reserve_segments) * geometry.segment_bytes,
+            reserve_left_bytes: ready.min(self.reserve_left()) * geometry.segment_bytes,
             reserve_bytes: geometry.reserve_segments * geometry.segment_bytes,
             disk_full,
             halted,

@@ -60,9 +60,11 @@
 //!
 //! checkpoint: 0 "VCPT"  4 last durable results u64  12 last durable telemetry u64
 //!            skipped ranges of results, of telemetry: count u32, each first u64, last u64, length u32, gap event
+//!            losses that go on: count u32, each lane u8, known u8, 0 0, events so far u64, first received UTC ns i64, ns since
+//!            the boot u64, length u32, source, length u32, gap id; known: bit 0 UTC, bit 1 ns since the boot
 //!            sources: count u32, each length u32, name, ordinals, last received, count u32 of (device u64, epoch u64,
 //!            numbers)
-//!            then for each source: count u32 of (key u128, occurrence u32), oldest first
+//!            then for each source: count u32 of (key u128, occurrences given u32, stored u32), oldest first
 //!            checksum of the segment over all before
 //!            last received: bit 0 known, bit 1 with UTC u8, UTC ns i64, ns since the boot u64
 //!            ordinals, numbers: count u32, each first u64, last u64; device: xxh3-64 of its id
@@ -82,8 +84,10 @@
 //! element:   of an event 0x12, length, Event with `origin` last; of a skip first sequence u64, gap event
 //!
 //! meta:      0 "VENUEMET"  8 version u32  12 an epoch is coming u8, predecessors u8, 0 0   16 revision u64
-//!           24 epoch (16)  40 coming epoch (16)   56 length u8, gateway id in 253 bytes
-//!          310 predecessors, newest first, 16 bytes each    4092 checksum of 0..4092
+//!           24 epoch (16)  40 coming epoch (16)
+//!           56 newest segment of results: generation u64, first sequence u64    72 the same of telemetry
+//!           88 length u8, gateway id in 253 bytes
+//!          342 predecessors, newest first, 16 bytes each    4092 checksum of 0..4092
 //!
 //! cursor:    0 "VENUECUR"  8 version u32  12 lane u8, required u8, 0 0   16 revision u64   24 epoch (16)
 //!           40 mark u64    48 digest (32)  80 length u8, name in 64 bytes
@@ -110,18 +114,19 @@ mod inspect;
 mod interval;
 mod journal;
 mod lane;
+mod loss;
 mod meta;
 mod reader;
 mod recovery;
 mod retention;
 mod segment;
 pub mod simulated;
+mod skips;
 mod stage;
 mod storage;
 mod visit;
 mod writer;
 
-pub use catalog::MAX_SKIPS_PER_LANE;
 pub use config::{
     JournalConfig, LOSS_RECORD_BYTES, MAX_EVENT_BYTES, MAX_SEGMENT_BYTES, MAX_STAGED_RESULTS_BYTES,
     MAX_STAGED_TELEMETRY_BYTES, MAX_TELEMETRY_COMMIT_BYTES, MIN_SEGMENT_BYTES, MIN_SEGMENTS, ResultsConfig,
@@ -142,6 +147,7 @@ pub use lane::PerLane;
 pub use reader::{Limits, ReadError, ReadItem, Reader, RecordRun};
 pub use recovery::{Finding, LaneRecovery, OpenError, OrdinalHole, Recovery};
 pub use retention::{HousekeepError, Housekeeping};
+pub use skips::MAX_SKIPS_PER_LANE;
 pub use stage::{
     Append, AppendError, Appended, CLOSING_COMMIT_DELAY, CommitDue, MAX_SOURCE_NAME_BYTES, SourceId, StageGuard,
 };

@@ -12,7 +12,7 @@ use crate::{
     Journal,
     catalog::SegmentEntry,
     format::unframe_element,
-    gap::LossExtent,
+    gap::RangeLoss,
     journal::lock,
     segment::{CommitAt, Met, SegmentFile, walk},
     storage::Storage,
@@ -138,7 +138,9 @@ impl<S: Storage> Journal<S> {
         Reader { journal: self.clone(), lane, place: None }
     }
 
-    /// Sets damaged records aside: from now on the range is read as skipped, and is told by a gap event.
+    /// Sets damaged records aside: from now on the range is read as skipped, and is told by a gap event. Identities that may
+    /// have been in it are forgotten, which are those of all sources: what a device repeats is taken again, and the receiver
+    /// merges what it has.
     ///
     /// # Errors
     /// [`CommitError`]: the skipped range is durable before it is read.
@@ -168,10 +170,17 @@ impl<S: Storage> Journal<S> {
         range: (Sequence, Sequence),
         now: Duration,
     ) -> Result<(), crate::writer::WriteFailure> {
+        let loss = RangeLoss::of(GapCause::Quarantined);
+        if self.skips_of(lane, range, &loss).is_empty() {
+            // Another reader met it first.
+            return Ok(());
+        }
+        // Before any later checkpoint calls them known.
+        lock(&self.inner.stage).forget_identities();
         if writer.lanes[lane].margin() < crate::config::SEGMENT_MARGIN_BYTES / 2 {
             self.rotate(writer, lane, now)?;
         }
-        self.declare(writer, lane, range, GapCause::Quarantined, LossExtent::default()).map(|_| ())
+        self.declare(writer, lane, range, &loss).map(|_| ())
     }
 }
 

@@ -6,7 +6,8 @@
 //! C  invalid records at or below the mark: quarantined, declared by a skip record; reading
 //!    goes on at the next sound record or commit
 //! D  damaged header of a segment: without sound commits it is a spare, else it is read without its header
-//! E  a segment is missing: its range is quarantined
+//! E  a segment is missing: its range is quarantined; if it is the newest of its lane, which `meta` notes, every sequence
+//!    that it may have held is, and none of them is given again
 //! F  a cursor's mark is beyond the last record: as C, for that mark proves what was durable
 //! G  a segment of another journal: left alone and reported; another gateway's journal is refused
 //! H  a structure of a later version: refused before anything is written

@@ -9,11 +9,12 @@ use venue_schema::{
 
 use crate::{
     Journal, PerLane,
-    catalog::{MAX_SKIPS_PER_LANE, SegmentEntry},
+    catalog::SegmentEntry,
     config::LOSS_RECORD_BYTES,
     format::FileName,
-    gap::LossExtent,
+    gap::{LossExtent, RangeLoss, Skip},
     journal::lock,
+    skips,
     stage::Room,
     storage::{Storage, is_full},
     writer::{WriteFailure, Writer, preallocate},
@@ -110,7 +111,7 @@ impl<S: Storage> Journal<S> {
         let mut created = 0;
         loop {
             let may_grow = Lane::ALL.into_iter().any(|lane| self.segment_count(lane) < self.limit(lane));
-            let wanted = self.inner.geometry.reserve_segments + if may_grow { READY_SPARES } else { 0 };
+            let wanted = self.reserve_left() + if may_grow { READY_SPARES } else { 0 };
             let number = {
                 let mut spares = lock(&self.inner.spares);
                 if spares.ready.len() as u64 >= wanted {
@@ -132,6 +133,13 @@ impl<S: Storage> Journal<S> {
                 Err(error) => return Err(HousekeepError::of("write", FileName::Spare(number))(error)),
             }
         }
+    }
+
+    /// What results have not taken of the reserve, in segments: those beyond their quota are of it, and a spare in
+    /// their place would let the lane grow without end.
+    pub(crate) fn reserve_left(&self) -> u64 {
+        let taken = self.segment_count(Lane::Results).saturating_sub(self.limit(Lane::Results));
+        self.inner.geometry.reserve_segments.saturating_sub(taken)
     }
 
     fn reserve_is_short(&self) -> bool {
@@ -184,6 +192,10 @@ impl<S: Storage> Journal<S> {
             // The file system is full, not the quota: telemetry makes way for results.
             self.shed_oldest(writer, now)?;
         }
+        if lane == Lane::Results && self.segment_count(lane) >= self.limit(lane) && self.reserve_left() == 0 {
+            // What is ready then is there for telemetry.
+            return Err(WriteFailure::NoSpace(lane));
+        }
         // Results may take the last spares; telemetry takes the one that it has just freed.
         self.pop_spare(0).ok_or(WriteFailure::NoSpace(lane))
     }
@@ -227,7 +239,7 @@ impl<S: Storage> Journal<S> {
         let first = entry.first.max(passed.next());
         if first <= last {
             let extent = LossExtent { receive_utc_ns: entry.receive_utc_ns, ..LossExtent::default() };
-            self.declare(writer, lane, (first, last), GapCause::Shed, extent)?;
+            self.declare(writer, lane, (first, last), &RangeLoss { extent, ..RangeLoss::of(GapCause::Shed) })?;
         }
         self.retire(writer, &entry, now)
     }
@@ -238,50 +250,39 @@ impl<S: Storage> Journal<S> {
         writer: &mut Writer<S::File>,
         lane: Lane,
         range: (Sequence, Sequence),
-        cause: GapCause,
-        extent: LossExtent,
+        loss: &RangeLoss,
     ) -> Result<u64, WriteFailure> {
-        let parts = {
-            let catalog = self.inner.catalog.read().expect("no thread panics while it holds the catalog");
-            catalog.unskipped(lane, range.0, range.1)
-        };
         let mut declared = 0;
-        for part in parts {
-            let skip = {
-                let stage = lock(&self.inner.stage);
-                stage.author.skip(stage.epoch, lane, part, cause, extent)
-            };
+        for skip in self.skips_of(lane, range, loss) {
+            declared += skip.last.0 - skip.first.0 + 1;
             self.put_skip(writer, lane, skip)?;
-            declared += part.1.0 - part.0.0 + 1;
         }
         Ok(declared)
     }
 
-    pub(crate) fn add_skip(&self, lane: Lane, skip: crate::gap::Skip) {
+    /// The parts of a range that are not skipped yet, as skipped ranges.
+    pub(crate) fn skips_of(&self, lane: Lane, range: (Sequence, Sequence), loss: &RangeLoss) -> Vec<Skip> {
+        let parts = {
+            let catalog = self.inner.catalog.read().expect("no thread panics while it holds the catalog");
+            catalog.unskipped(lane, range.0, range.1)
+        };
+        let stage = lock(&self.inner.stage);
+        parts.into_iter().map(|part| stage.author.skip(stage.epoch, lane, part, loss)).collect()
+    }
+
+    /// Takes in a skipped range that is durable.
+    pub(crate) fn add_skip(&self, lane: Lane, skip: Skip) {
         let passed = self.passed(lane);
         let mut catalog = self.inner.catalog.write().expect("no thread panics while it holds the catalog");
         let first_retained = catalog.first_retained(lane);
-        let skips = &mut catalog.skips[lane];
-        skips.insert(skip.first, skip);
-        if skips.len() > MAX_SKIPS_PER_LANE {
-            // Below everything stored, and passed by all that count: nobody asks for it again.
-            skips.retain(|_, skip| skip.last >= first_retained || skip.last > passed);
-        }
-        if skips.len() > MAX_SKIPS_PER_LANE {
-            self.join_neighbours(lane, skips);
-        }
-    }
-
-    /// Tells two neighbouring ranges as one, so that their number stays bounded.
-    fn join_neighbours(&self, lane: Lane, skips: &mut crate::checkpoint::Skips) {
-        let neighbours = skips.values().zip(skips.values().skip(1)).find(|(one, next)| one.last.next() == next.first);
-        let Some((first, last, second)) = neighbours.map(|(one, next)| (one.first, next.last, next.first)) else {
-            return;
-        };
         let stage = lock(&self.inner.stage);
-        let joined = stage.author.skip(stage.epoch, lane, (first, last), GapCause::Shed, LossExtent::default());
-        skips.remove(&second);
-        skips.insert(first, joined);
+        let added = skip.first;
+        catalog.skips[lane].insert(added, skip);
+        // Below everything stored, and passed by all that count.
+        let gone = |skip: &Skip| skip.last < first_retained && skip.last <= passed;
+        skips::bound(&mut catalog.skips[lane], added, gone, |one, next| {
+            stage.author.join(stage.epoch, lane, one, next)
+        });
     }
 
     /// Takes a segment out of the catalog and keeps its file as a spare, where one is wanted.
@@ -347,7 +348,7 @@ impl<S: Storage> Journal<S> {
         let current = writer.lanes.results.room();
         let in_reserve = count > limit || (disk_full && ready < reserve);
         self.inner.in_reserve.store(in_reserve, Ordering::Relaxed);
-        let held_back = ready.min(reserve);
+        let held_back = ready.min(self.reserve_left());
         Room {
             refusable: if in_reserve && normal == 0 { 0 } else { current + normal * each },
             any: (current + (normal + held_back) * each).saturating_sub(LOSS_RECORD_BYTES),

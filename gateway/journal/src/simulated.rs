@@ -76,6 +76,11 @@ impl MemoryStorage {
         held(&self.disk).operations
     }
 
+    /// Bytes that were read so far.
+    pub fn bytes_read(&self) -> u64 {
+        held(&self.disk).bytes_read
+    }
+
     /// Cuts the power in the middle of the `operation`-th operation from the beginning, counted from 1.
     pub fn cut_power_at(&self, operation: u64) {
         held(&self.disk).cut_at = Some(operation);
@@ -128,6 +133,13 @@ impl MemoryStorage {
     /// Puts bytes into a file, durably and uncounted, creating it where it is missing.
     pub fn put(&self, name: &str, bytes: &[u8]) {
         held(&self.disk).put(name, bytes);
+    }
+
+    /// Another disk with the same contents, as it would be after [`kill`](Self::kill): to try many things from one state.
+    pub fn copy(&self) -> Self {
+        let copy = Self { disk: Arc::new(Mutex::new(held(&self.disk).clone())) };
+        copy.kill();
+        copy
     }
 
     /// Bytes in all files.
@@ -198,7 +210,8 @@ impl MemoryFile {
 
 impl StorageFile for MemoryFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        Ok(self.held()?.read(self.file, buffer, offset))
+        let mut disk = self.held()?;
+        Ok(disk.read(self.file, buffer, offset))
     }
 
     fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {

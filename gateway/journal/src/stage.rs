@@ -270,8 +270,14 @@ impl Stage {
     }
 
     fn occurrences(&self, source: SourceId, hash: u128) -> u32 {
-        let durable = self.known[source.0 as usize].keys.occurrences(hash);
+        let durable = self.known[source.0 as usize].keys.occurrences(hash).given;
         self.pending_keys.get(&(source.0, hash)).map_or(durable, |pending| pending.occurrence.max(durable))
+    }
+
+    /// Forgets the identities of all sources, for stored records are lost and it cannot be told of which
+    /// source they were. What waits for its commit is not among the lost, and stays known.
+    pub(crate) fn forget_identities(&mut self) {
+        self.known.iter_mut().for_each(SourceKnowledge::forget_identities);
     }
 
     /// Where an identity is covered, if it is known.
@@ -423,28 +429,32 @@ impl Stage {
     }
 
     /// Stages one of the gateway's own gap events, which no bound but that of loss records holds back.
-    /// Says whether there was room.
-    pub(crate) fn append_gap(&mut self, lane: Lane, kind: RecordKind, loss: Loss) -> bool {
+    /// Its place, or none if there was no room.
+    pub(crate) fn append_gap(&mut self, lane: Lane, kind: RecordKind, loss: Loss) -> Option<Sequence> {
         let event = self.author.event(loss).encode_to_vec();
+        self.append_gap_event(lane, kind, &event)
+    }
+
+    fn append_gap_event(&mut self, lane: Lane, kind: RecordKind, event: &[u8]) -> Option<Sequence> {
         let source = self.source(GATEWAY_SOURCE);
         let append = Append {
             lane,
             source,
             identity: IdentityRef::None,
             refusable: false,
-            event: &event,
+            event,
             receive_utc_ns: None,
             receive_monotonic_ns: 0,
         };
         let stage = &self.lanes[lane];
         let bound = MAX_STAGED_RESULTS_BYTES.max(MAX_STAGED_TELEMETRY_BYTES).min(stage.room.any);
         if stage.staged_bytes + self.cost(&append) > bound.saturating_add(LOSS_RECORD_BYTES) {
-            return false;
+            return None;
         }
         let ordinal = self.staged[source.0 as usize].next_ordinal;
-        self.put(kind, &append, None, ordinal);
+        let sequence = self.put(kind, &append, None, ordinal);
         self.staged[source.0 as usize].next_ordinal += 1;
-        true
+        Some(sequence)
     }
 
     /// Stages a copy of a record of another epoch, past all bounds: the caller commits in between.
@@ -514,6 +524,7 @@ impl Stage {
         );
         stage.durable = batch.last();
         assert!(stage.durable < stage.next, "what is durable was staged before");
+        self.settle_losses(lane, batch.last());
     }
 
     /// When the next commit is due.
@@ -604,8 +615,9 @@ pub(crate) fn origin_of(event: &[u8], origin_bytes: u16) -> Option<v1::Origin> {
 pub struct StageGuard<'a>(pub(crate) MutexGuard<'a, Stage>);
 
 impl StageGuard<'_> {
-    /// How many occurrences of a content key are known, durable or not; 0 = none.
-    /// A live event takes this plus one; the k-th equal line of a replay is known if k is not above it.
+    /// How many occurrences of a content key were given, durable or not; 0 = none.
+    /// A live event takes this plus one. The k-th equal line of a replay has been seen if k is not above it: appending it
+    /// says whether it is stored still, or is taken again because it was lost.
     pub fn occurrences(&self, source: SourceId, device_id: &str, epoch: u64, key: &str) -> u32 {
         self.0.occurrences(source, key_hash(device_id, epoch, key))
     }

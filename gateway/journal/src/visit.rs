@@ -6,10 +6,10 @@ use venue_schema::Sequence;
 
 use crate::{
     catalog::SegmentEntry,
-    checkpoint::Skips,
     format::{RecordHeader, unframe_element},
     gap::Skip,
     segment::{Met, SegmentFile, walk},
+    skips::Skips,
     storage::Storage,
 };
 

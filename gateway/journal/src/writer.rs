@@ -10,7 +10,8 @@ use crate::{
     checkpoint,
     config::{MAX_TELEMETRY_COMMIT_BYTES, SEGMENT_MARGIN_BYTES},
     format::{
-        COMMIT_HEADER_BYTES, Checksum, CommitHeader, FileName, RecordHeader, RecordKind, SegmentHeader, SkipPayload,
+        COMMIT_HEADER_BYTES, Checksum, CommitHeader, FileName, RecordHeader, RecordKind, SegmentHeader, SegmentNote,
+        SkipPayload,
     },
     gap::Skip,
     journal::lock,
@@ -200,11 +201,13 @@ impl<S: Storage> Journal<S> {
         }
     }
 
-    /// Writes closing commits now, so that the last commit of each lane is proven: part of an orderly stop.
+    /// Ends what is still being counted as lost, and writes closing commits now, so that the last commit of each lane is
+    /// proven: part of an orderly stop.
     ///
     /// # Errors
     /// [`CommitError`].
     pub fn close(&self, now: Duration) -> Result<(), CommitError> {
+        lock(&self.inner.stage).end_losses();
         while self.wants_commit(now) == CommitDue::Now || self.has_waiting() {
             self.commit(now)?;
         }
@@ -379,6 +382,7 @@ impl<S: Storage> Journal<S> {
     ) -> Result<(), WriteFailure> {
         let spare = self.take_spare(writer, lane, now)?;
         let (entry, lane_writer, count) = self.begin_segment(writer, lane, spare, carried)?;
+        self.note_segment(&entry)?;
         let mut catalog = self.inner.catalog.write().expect("no thread panics while it holds the catalog");
         if let Some(last) = catalog.segments[lane].last_mut() {
             last.sealed_at = Some(now);
@@ -443,6 +447,29 @@ impl<S: Storage> Journal<S> {
         Ok((entry, begun, count))
     }
 
+    /// Notes in `meta` that a segment was begun, before anything in it is acknowledged.
+    fn note_segment(&self, entry: &SegmentEntry) -> Result<(), WriteFailure> {
+        if self.inner.held.is_none() {
+            return Ok(());
+        }
+        let mut meta = lock(&self.inner.meta);
+        let mut slot = meta.slot.clone();
+        slot.newest[entry.lane] = SegmentNote { generation: entry.generation, first: entry.first };
+        meta.write(slot).map_err(WriteFailure::of("write", FileName::META))
+    }
+
+    /// The segments that were begun last.
+    pub(crate) fn newest_segments(&self) -> PerLane<SegmentNote> {
+        let catalog = self.inner.catalog.read().expect("no thread panics while it holds the catalog");
+        PerLane::from_fn(|lane| {
+            let newest = catalog.segments[lane].last();
+            newest.map_or_else(SegmentNote::default, |entry| SegmentNote {
+                generation: entry.generation,
+                first: entry.first,
+            })
+        })
+    }
+
     fn encode_checkpoint(
         &self,
         writer: &mut Writer<S::File>,
@@ -453,7 +480,9 @@ impl<S: Storage> Journal<S> {
         let stage = lock(&self.inner.stage);
         let checksum = Checksum::of_segment(stage.epoch, lane, generation);
         let budget = self.inner.geometry.checkpoint_budget() as usize;
-        let (bytes, trimmed) = checkpoint::encode(writer.durable, &stage.known, &catalog.skips, budget, checksum);
+        let losses = stage.open_losses();
+        let (bytes, trimmed) =
+            checkpoint::encode(writer.durable, &stage.known, &catalog.skips, &losses, budget, checksum);
         writer.trimmed_keys += trimmed as u64;
         (stage.epoch, stage.gateway_id.as_str().to_owned(), bytes)
     }

@@ -1,10 +1,11 @@
 //! A slot of the file `meta`: whose journal this is, and which epoch it is in.
 
-use venue_schema::JournalEpoch;
+use venue_schema::{JournalEpoch, Sequence, v1::Lane};
 
 use super::{
     Checksum, Fields, PAGE_BYTES, Unreadable, VERSION, fields::put_short_text, segment_header::GATEWAY_ID_BYTES,
 };
+use crate::PerLane;
 
 const MAGIC: &[u8; 8] = b"VENUEMET";
 
@@ -13,6 +14,15 @@ pub(crate) const META_SLOT_BYTES: u64 = PAGE_BYTES;
 
 /// Epochs before the present one that are remembered; older ones are dropped.
 pub(crate) const MAX_PREDECESSORS: usize = 16;
+
+/// The segment of a lane that was begun last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct SegmentNote {
+    /// Its generation, 0 = none was begun.
+    pub(crate) generation: u64,
+    /// Its first sequence.
+    pub(crate) first: Sequence,
+}
 
 /// Whose journal this is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +34,8 @@ pub(crate) struct MetaSlot {
     pub(crate) coming: Option<JournalEpoch>,
     /// Epochs before this one, newest first.
     pub(crate) predecessors: Vec<JournalEpoch>,
+    /// Noted before anything in them is acknowledged, so that one that is missing is missed.
+    pub(crate) newest: PerLane<SegmentNote>,
     pub(crate) gateway_id: String,
 }
 
@@ -38,6 +50,10 @@ impl MetaSlot {
         page.extend_from_slice(&self.revision.to_le_bytes());
         page.extend_from_slice(self.epoch.as_bytes());
         page.extend_from_slice(self.coming.unwrap_or(JournalEpoch::from_bytes([0; 16])).as_bytes());
+        for note in Lane::ALL.map(|lane| self.newest[lane]) {
+            page.extend_from_slice(&note.generation.to_le_bytes());
+            page.extend_from_slice(&note.first.0.to_le_bytes());
+        }
         put_short_text(&mut page, &self.gateway_id, GATEWAY_ID_BYTES);
         for epoch in kept {
             page.extend_from_slice(epoch.as_bytes());
@@ -66,9 +82,11 @@ impl MetaSlot {
         let revision = fields.u64()?;
         let epoch = JournalEpoch::from_bytes(fields.array()?);
         let coming = JournalEpoch::from_bytes(fields.array()?);
+        let mut note = || Some(SegmentNote { generation: fields.u64()?, first: Sequence(fields.u64()?) });
+        let newest = PerLane { results: note()?, telemetry: note()? };
         let gateway_id = fields.short_text(GATEWAY_ID_BYTES)?.to_owned();
         let predecessors =
             (0..predecessor_count).map(|_| fields.array().map(JournalEpoch::from_bytes)).collect::<Option<_>>()?;
-        Some(Self { revision, epoch, coming: (has_coming == 1).then_some(coming), predecessors, gateway_id })
+        Some(Self { revision, epoch, coming: (has_coming == 1).then_some(coming), predecessors, newest, gateway_id })
     }
 }

@@ -15,7 +15,7 @@ pub(crate) use checksum::Checksum;
 pub(crate) use commit::{COMMIT_HEADER_BYTES, COMMIT_MAGIC, CommitHeader};
 pub(crate) use cursor_slot::{CURSOR_SLOT_BYTES, CursorSlot, MAX_CURSOR_NAME_BYTES, MAX_RECEIVER_ID_BYTES};
 pub(crate) use fields::Fields;
-pub(crate) use meta_slot::{META_SLOT_BYTES, MetaSlot};
+pub(crate) use meta_slot::{META_SLOT_BYTES, MetaSlot, SegmentNote};
 pub(crate) use name::FileName;
 pub(crate) use record::{RecordHeader, RecordKind, SkipPayload, frame_element, padded, unframe_element, varint_bytes};
 pub(crate) use segment_header::SegmentHeader;

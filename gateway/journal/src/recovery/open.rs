@@ -24,7 +24,7 @@ use crate::{
     config::{JournalConfig, SEGMENT_MARGIN_BYTES},
     cursor::CursorTable,
     format::{Checksum, FileName, MetaSlot, RecordKind},
-    gap::{Loss, LossExtent},
+    gap::{Loss, LossExtent, RangeLoss, Skip},
     journal::{Inner, lock},
     meta::Meta,
     retention::Spares,
@@ -49,10 +49,9 @@ impl<S: Storage> Journal<S> {
         let meta = open_meta(&storage, &config, &mut scan)?;
         let cursors = open_cursors(&storage, &meta.slot, &mut scan)?;
         let checkpoint = scan.newest_checkpoint(&storage)?;
-        let checkpointed = checkpoint.durable;
         let marks = PerLane::from_fn(|lane| cursors.highest_mark(meta.slot.epoch, lane));
         let mut replay = Replay::new(checkpoint, marks);
-        replay.run(&storage, &scan.segments, checkpointed)?;
+        replay.run(&storage, &scan.segments, meta.slot.newest)?;
         let journal = assemble(storage, held, &config, &scan, &mut replay, meta, cursors)?;
         let recovery = journal.complete(scan, replay, created, now)?;
         Ok((journal, recovery))
@@ -66,6 +65,7 @@ fn open_meta<S: Storage>(storage: &S, config: &JournalConfig, scan: &mut Scan) -
         epoch: config.fresh_epoch,
         coming: None,
         predecessors: Vec::new(),
+        newest: PerLane::default(),
         gateway_id: config.gateway_id.as_str().to_owned(),
     };
     let slot = scan.meta.clone().unwrap_or_else(fresh);
@@ -129,7 +129,8 @@ fn assemble<S: Storage>(
         segments: PerLane::from_fn(|lane| scan.segments[lane].iter().map(|found| found.entry.clone()).collect()),
         skips: std::mem::take(&mut replay.skips),
     };
-    let stage = Stage::new(config, meta.slot.epoch, replay.mark, replay.sources.clone());
+    let mut stage = Stage::new(config, meta.slot.epoch, replay.mark, replay.sources.clone());
+    stage.remember_losses(std::mem::take(&mut replay.losses).into_values());
     Ok(Journal {
         inner: Arc::new(Inner {
             geometry: config.geometry(),
@@ -145,7 +146,7 @@ fn assemble<S: Storage>(
             in_reserve: AtomicBool::new(false),
             listener: RwLock::new(None),
             storage: Arc::new(storage),
-            _lock: Some(held),
+            held: Some(held),
         }),
     })
 }
@@ -161,10 +162,16 @@ fn lane_writer<S: Storage>(
     let name = newest.map_or(FileName::META.to_owned(), |found| found.entry.name().to_string());
     let file = storage.open(&name).map_err(OpenError::io("open", &name))?;
     let end = replay.ends[lane];
+    let lost = replay.lost_newest[lane];
     let sound = newest.zip(end).filter(|(found, end)| {
-        found.header.is_some() && end.torn_bytes == 0 && !end.damaged && found.entry.first <= replay.mark[lane].next()
+        lost.is_none()
+            && found.header.is_some()
+            && end.torn_bytes == 0
+            && !end.damaged
+            && found.entry.first <= replay.mark[lane].next()
     });
-    let generation = newest.map_or(0, |found| found.entry.generation);
+    // The next one names a lost one as the one before it, so that what lies between is missed also later.
+    let generation = lost.map_or(newest.map_or(0, |found| found.entry.generation), |note| note.generation);
     let checksum = newest.map_or(Checksum::plain(), |found| found.entry.checksum());
     Ok(match sound {
         Some((found, end)) => LaneWriter { file, generation, checksum, size: found.size, offset: end.offset },
@@ -186,6 +193,7 @@ impl<S: Storage> Journal<S> {
             lanes[lane] = self.complete_lane(lane, &replay, &mut scan, now)?;
         }
         let damaged = Lane::ALL.into_iter().any(|lane| !lanes[lane].quarantined.is_empty());
+        lock(&self.inner.stage).close_losses();
         self.declare_holes(&holes, damaged);
         let sequence_of_holes = lock(&self.inner.stage).lanes.results.next;
         self.commit_all(now)?;
@@ -255,12 +263,17 @@ impl<S: Storage> Journal<S> {
         for (first, last) in &recovery.quarantined {
             scan.find('C', format!("{} {first} to {last} cannot be read; they are quarantined", lane.name()));
         }
+        if recovery.quarantined.iter().any(|(first, _)| *first <= replay.checkpointed[lane]) {
+            // Behind the checkpoint only what is sound was learned; up to it, it cannot be told what is lost.
+            lock(&self.inner.stage).forget_identities();
+        }
         let mut writer = lock(&self.inner.writer);
         let mut tail = tail.clone();
         if !tail.is_empty() {
             lock(&self.inner.stage).adopt(lane, &tail);
         }
-        let written = self.write_down(&mut writer, lane, &mut tail, &recovery.quarantined, now);
+        let skips = self.skips_of_quarantined(lane, &recovery.quarantined, replay);
+        let written = self.write_down(&mut writer, lane, &mut tail, skips, now);
         match written {
             // With no space to say so, the range is found and declared at the next opening.
             Ok(()) | Err(WriteFailure::NoSpace(_)) => {}
@@ -270,22 +283,38 @@ impl<S: Storage> Journal<S> {
         Ok(recovery)
     }
 
+    fn skips_of_quarantined(&self, lane: Lane, ranges: &[(Sequence, Sequence)], replay: &Replay) -> Vec<Skip> {
+        let mut skips = Vec::new();
+        for &range in ranges {
+            let may_be_empty = replay.lost_newest[lane].is_some() && range.1 == replay.mark[lane];
+            let mut loss = RangeLoss::of(GapCause::Quarantined);
+            if may_be_empty {
+                loss.is_full = false;
+                loss.reason = "the newest segment is missing, which may have held them".to_owned();
+            }
+            skips.extend(self.skips_of(lane, range, &loss));
+        }
+        skips
+    }
+
     fn write_down(
         &self,
         writer: &mut Writer<S::File>,
         lane: Lane,
         tail: &mut Batch,
-        quarantined: &[(Sequence, Sequence)],
+        skips: Vec<Skip>,
         now: Duration,
     ) -> Result<(), WriteFailure> {
         if writer.lanes[lane].size == 0 {
+            // The checkpoint of the new segment names them already; where there is no space for it, that of the next will.
+            skips.iter().for_each(|skip| self.add_skip(lane, skip.clone()));
             self.rotate_with(writer, lane, tail, now)?;
         }
-        for &range in quarantined {
+        for skip in skips {
             if writer.lanes[lane].margin() < SEGMENT_MARGIN_BYTES / 2 {
                 self.rotate(writer, lane, now)?;
             }
-            self.declare(writer, lane, range, GapCause::Quarantined, LossExtent::default())?;
+            self.put_skip(writer, lane, skip)?;
         }
         Ok(())
     }

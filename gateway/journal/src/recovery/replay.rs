@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use prost::Message;
 use venue_schema::{
     Sequence,
-    v1::{self, Lane, event::Content, gap::Scope},
+    v1::{self, GapCause, GapState, Lane, event::Content, gap::Scope},
 };
 
 use super::{
@@ -14,13 +14,15 @@ use super::{
 };
 use crate::{
     PerLane,
-    checkpoint::{Checkpoint, Skips},
-    config::{COMMIT_LOOKAHEAD_BYTES, LOSS_RECORD_BYTES},
-    format::{COMMIT_HEADER_BYTES, RecordKind, SkipPayload, unframe_element},
-    gap::Skip,
+    checkpoint::Checkpoint,
+    config::{COMMIT_LOOKAHEAD_BYTES, LOSS_RECORD_BYTES, MAX_SEGMENT_BYTES},
+    format::{COMMIT_HEADER_BYTES, FileName, RecordKind, SegmentNote, SkipPayload, unframe_element},
+    gap::{GATEWAY_SOURCE, Skip},
     identity::SourceKnowledge,
     interval::IntervalSet,
+    loss::OpenLoss,
     segment::{Met, RecordAt, SegmentFile, WalkEnd, walk},
+    skips::Skips,
     stage::{Batch, StagedRecord, origin_of},
     storage::Storage,
 };
@@ -30,15 +32,21 @@ use crate::{
 pub(crate) struct Replay {
     /// The highest sequence of each lane that something proves was durable.
     pub(crate) mark: PerLane<Sequence>,
+    /// What was durable when the checkpoint was written: up to here, only the checkpoint says which identities are stored.
+    pub(crate) checkpointed: PerLane<Sequence>,
     pub(crate) sources: Vec<SourceKnowledge>,
     by_name: BTreeMap<String, u32>,
     pub(crate) skips: PerLane<Skips>,
+    /// Losses that were still counted when the process stopped, by their gap's name.
+    pub(crate) losses: BTreeMap<String, OpenLoss>,
     /// Sound records above the mark, which nothing proves.
     pub(crate) tails: PerLane<Batch>,
     /// Holes that records of the tails declare: source and ordinals.
     tail_holes: Vec<(u32, u64, u64)>,
     /// Where the newest segment's commits end.
     pub(crate) ends: PerLane<Option<WalkEnd>>,
+    /// Where a newest segment began that is missing, if one is.
+    pub(crate) lost_newest: PerLane<Option<SegmentNote>>,
     /// Damaged or missing ranges at or below the mark.
     pub(crate) missing: PerLane<Vec<(Sequence, Sequence)>>,
     pub(crate) session: u32,
@@ -47,6 +55,11 @@ pub(crate) struct Replay {
 
 const _: () = assert!(LOSS_RECORD_BYTES < COMMIT_LOOKAHEAD_BYTES);
 
+/// More records than the largest segment holds: the smallest takes 80 bytes, with its origin.
+const MAX_RECORDS_PER_SEGMENT: u64 = 1 << 20;
+
+const _: () = assert!(MAX_SEGMENT_BYTES / 80 < MAX_RECORDS_PER_SEGMENT);
+
 impl Replay {
     /// Begins with a checkpoint and the marks of cursors.
     pub(crate) fn new(checkpoint: Checkpoint, cursor_marks: PerLane<Sequence>) -> Self {
@@ -54,24 +67,27 @@ impl Replay {
         let by_name = (0..).zip(&checkpoint.sources).map(|(index, source)| (source.name.clone(), index)).collect();
         Self {
             mark,
+            checkpointed: checkpoint.durable,
             sources: checkpoint.sources,
             by_name,
             skips: checkpoint.skips,
+            losses: checkpoint.losses.into_iter().map(|loss| (loss.gap_id.clone(), loss)).collect(),
             tails: PerLane::from_fn(|_| Batch::starting_at(Sequence(1))),
             tail_holes: Vec::new(),
             ends: PerLane::default(),
+            lost_newest: PerLane::default(),
             missing: PerLane::default(),
             session: 0,
             findings: Vec::new(),
         }
     }
 
-    /// Replays the tails of both lanes behind what the checkpoint says is durable.
+    /// Replays the tails of both lanes behind what the checkpoint says is durable. `noted` are the segments that must be there.
     pub(crate) fn run<S: Storage>(
         &mut self,
         storage: &S,
         segments: &PerLane<Vec<FoundSegment>>,
-        checkpointed: PerLane<Sequence>,
+        noted: PerLane<SegmentNote>,
     ) -> Result<(), OpenError> {
         for lane in Lane::ALL {
             if let Some(newest) = segments[lane].last() {
@@ -79,47 +95,55 @@ impl Replay {
             }
         }
         for lane in Lane::ALL {
-            self.find_marks(storage, &segments[lane], checkpointed[lane])?;
+            self.find_marks(storage, lane, &segments[lane])?;
         }
         for lane in Lane::ALL {
-            self.replay_lane(storage, lane, &segments[lane], checkpointed[lane])?;
+            let newest = segments[lane].last().map_or(0, |found| found.entry.generation);
+            if newest < noted[lane].generation {
+                self.miss_newest(lane, noted[lane]);
+            }
+        }
+        for lane in Lane::ALL {
+            self.replay_lane(storage, lane, &segments[lane])?;
         }
         Ok(())
     }
 
-    /// Raises the marks to what commit headers prove.
-    fn find_marks<S: Storage>(
-        &mut self,
-        storage: &S,
-        segments: &[FoundSegment],
-        checkpointed: Sequence,
-    ) -> Result<(), OpenError> {
-        for found in &segments[tail_start(segments, checkpointed)..] {
-            let (mark, session) = (&mut self.mark, &mut self.session);
-            walk_found(storage, found, COMMIT_LOOKAHEAD_BYTES, |met| {
-                if let Met::Commit(commit) = met {
+    /// Raises the marks to what commit headers prove, and takes in skipped ranges, before anything is learned.
+    fn find_marks<S: Storage>(&mut self, storage: &S, lane: Lane, segments: &[FoundSegment]) -> Result<(), OpenError> {
+        for found in &segments[tail_start(segments, self.checkpointed[lane])..] {
+            walk_found(storage, found, COMMIT_LOOKAHEAD_BYTES, |met| match met {
+                Met::Commit(commit) => {
                     for lane in Lane::ALL {
-                        mark[lane] = mark[lane].max(commit.header.durable_before[lane]);
+                        self.mark[lane] = self.mark[lane].max(commit.header.durable_before[lane]);
                     }
-                    *session = commit.header.session.max(*session);
+                    self.session = commit.header.session.max(self.session);
                 }
+                Met::Record(record) if record.header.kind == RecordKind::Skip => self.take_skip(lane, &record),
+                Met::Record(_) => {}
             })?;
         }
         Ok(())
     }
 
-    fn replay_lane<S: Storage>(
-        &mut self,
-        storage: &S,
-        lane: Lane,
-        segments: &[FoundSegment],
-        checkpointed: Sequence,
-    ) -> Result<(), OpenError> {
+    /// Case E for the newest segment: what was in it is not known. All that it may have held counts as durable, so
+    /// that no sequence of it is ever given again.
+    fn miss_newest(&mut self, lane: Lane, note: SegmentNote) {
+        let last = note.first.plus(MAX_RECORDS_PER_SEGMENT - 1);
+        self.mark[lane] = self.mark[lane].max(last);
+        self.lost_newest[lane] = Some(note);
+        let name = FileName::segment(lane, note.generation);
+        let text = format!("{name}, the newest of its lane, is missing; {} to {last} may have been in it", note.first);
+        self.findings.push(Finding { case: 'E', text });
+    }
+
+    fn replay_lane<S: Storage>(&mut self, storage: &S, lane: Lane, segments: &[FoundSegment]) -> Result<(), OpenError> {
+        let checkpointed = self.checkpointed[lane];
         let mut sound = IntervalSet::default();
         self.tails[lane] = Batch::starting_at(self.mark[lane].next());
         let start = tail_start(segments, checkpointed);
         for (index, found) in segments.iter().enumerate().skip(start) {
-            let end = end_of(segments, index);
+            let end = end_of(segments, index).min(self.lost_newest[lane].map_or(Sequence(u64::MAX), |note| note.first));
             let mut beyond = None;
             let walked = walk_found(storage, found, COMMIT_LOOKAHEAD_BYTES, |met| match met {
                 Met::Record(record) => self.take_record(lane, &record, end, checkpointed, &mut sound),
@@ -160,7 +184,7 @@ impl Replay {
         } else if !sound.contains(sequence.0) {
             sound.insert(sequence.0);
             if sequence > checkpointed {
-                self.learn(record);
+                self.learn(lane, record);
             }
         }
     }
@@ -169,8 +193,21 @@ impl Replay {
         if let Some(payload) = SkipPayload::decode(record.element) {
             let gap_event = bytes::Bytes::copy_from_slice(payload.gap_event);
             let skip = Skip { first: payload.first, last: record.header.sequence, gap_event };
-            self.skips[lane].entry(payload.first).or_insert(skip);
+            self.add_skip(lane, skip);
         }
+    }
+
+    /// Takes in a skipped range of a tail. If it was set aside after the checkpoint was written, the
+    /// checkpoint calls identities stored that are lost.
+    fn add_skip(&mut self, lane: Lane, skip: Skip) {
+        let covering = self.skips[lane].range(..=skip.first).next_back();
+        if covering.is_some_and(|(_, known)| skip.last <= known.last) {
+            return;
+        }
+        if skip.first <= self.checkpointed[lane] && skip.cause() == GapCause::Quarantined {
+            self.sources.iter_mut().for_each(SourceKnowledge::forget_identities);
+        }
+        self.skips[lane].insert(skip.first, skip);
     }
 
     /// Keeps a record above the mark to be written again, if it follows the one before.
@@ -183,6 +220,7 @@ impl Replay {
             let hole = self.declared_hole(record);
             self.tail_holes.extend(hole);
         }
+        self.note_loss(lane, source, record);
         let tail = &mut self.tails[lane];
         let start = tail.bytes.len();
         record.header.put(&mut tail.bytes);
@@ -200,8 +238,9 @@ impl Replay {
     }
 
     /// Takes in a record that was durable.
-    fn learn(&mut self, record: &RecordAt<'_>) {
+    fn learn(&mut self, lane: Lane, record: &RecordAt<'_>) {
         if let Some((source, ordinal)) = self.origin(record) {
+            self.note_loss(lane, source, record);
             let received = (record.header.receive_utc_ns, record.header.receive_monotonic_ns);
             self.sources[source as usize].learn(ordinal, record.header.identity, received);
         }
@@ -210,6 +249,19 @@ impl Replay {
             if let Some((source, first, last)) = self.declared_hole(record) {
                 self.sources[source as usize].ordinals.insert_range(first, last);
             }
+        }
+    }
+
+    /// Takes in that a loss began or ended.
+    fn note_loss(&mut self, lane: Lane, source: u32, record: &RecordAt<'_>) {
+        if record.header.identity.is_some() || self.sources[source as usize].name != GATEWAY_SOURCE {
+            return;
+        }
+        let Some((event, _)) = unframe_element(record.element) else { return };
+        match OpenLoss::read(lane, event) {
+            Some((loss, GapState::Open)) => drop(self.losses.insert(loss.gap_id.clone(), loss)),
+            Some((loss, _)) => drop(self.losses.remove(&loss.gap_id)),
+            None => {}
         }
     }
 
@@ -254,12 +306,13 @@ impl Replay {
         let first_stored = segments.first().map_or(Sequence(1), |found| found.entry.first);
         let first = checkpointed.next().max(first_stored);
         let mut missing = present.holes(first.0, self.mark[lane].0);
-        for range in missing_segments(storage, segments, checkpointed)? {
-            self.findings.push(Finding {
-                case: 'E',
-                text: format!("a segment of the {} lane is missing: {} to {}", lane.name(), range.0, range.1),
-            });
-            missing.extend(present.holes(range.0.0, range.1.0));
+        for range in missing_segments(storage, segments, checkpointed, &present)? {
+            let holes = present.holes(range.0.0, range.1.0);
+            if !holes.is_empty() {
+                let text = format!("a segment of the {} lane is missing: {} to {}", lane.name(), range.0, range.1);
+                self.findings.push(Finding { case: 'E', text });
+            }
+            missing.extend(holes);
         }
         let mut union = IntervalSet::default();
         missing.iter().for_each(|&(first, last)| union.insert_range(first, last));
@@ -322,12 +375,14 @@ fn missing_segments<S: Storage>(
     storage: &S,
     segments: &[FoundSegment],
     checkpointed: Sequence,
+    present: &IntervalSet,
 ) -> Result<Vec<(Sequence, Sequence)>, OpenError> {
     let mut missing = Vec::new();
     for pair in segments.windows(2) {
         let (earlier, later) = (&pair[0], &pair[1]);
         let linked = later.header.as_ref().is_some_and(|header| header.previous_generation == earlier.entry.generation);
-        if linked || later.entry.first <= earlier.entry.first || later.entry.first.previous() > checkpointed {
+        let before = later.entry.first.previous();
+        if linked || before < earlier.entry.first || before > checkpointed || present.contains(before.0) {
             continue;
         }
         let mut last = earlier.entry.first.previous();
@@ -339,7 +394,7 @@ fn missing_segments<S: Storage>(
             }
         })?;
         if last.next() < later.entry.first {
-            missing.push((last.next(), later.entry.first.previous()));
+            missing.push((last.next(), before));
         }
     }
     Ok(missing)

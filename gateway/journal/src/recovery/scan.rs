@@ -9,7 +9,7 @@ use crate::{
     PerLane,
     catalog::SegmentEntry,
     checkpoint::{self, Checkpoint},
-    format::{Checksum, FileName, MetaSlot, PAGE_BYTES, SegmentHeader, Unreadable},
+    format::{Checksum, FileName, MetaSlot, PAGE_BYTES, SegmentHeader, SegmentNote, Unreadable},
     meta,
     segment::SegmentFile,
     storage::{Storage, StorageFile, read_exact},
@@ -46,6 +46,8 @@ type HeaderRead = Result<SegmentHeader, Unreadable>;
 
 /// Looks at all files.
 pub(crate) fn scan<S: Storage>(storage: &S, now: Duration) -> Result<Scan, OpenError> {
+    // Before the names: what it notes has its name already, also beside a running gateway.
+    let meta = meta::read(storage).map_err(OpenError::io("read", FileName::META))?;
     let mut names: Vec<FileName> = storage
         .list()
         .map_err(OpenError::io("list", "the journal's directory"))?
@@ -69,12 +71,25 @@ pub(crate) fn scan<S: Storage>(storage: &S, now: Duration) -> Result<Scan, OpenE
         next_spare: names.iter().filter(|name| name.lane().is_none()).map(|name| name.number()).max().unwrap_or(0),
         findings: Vec::new(),
     };
-    scan.read_meta(storage, &headers)?;
+    scan.take_meta(meta.as_deref().unwrap_or_default(), &headers)?;
     let Some(meta) = scan.meta.clone() else { return Ok(scan) };
+    for lane in Lane::ALL {
+        scan.next_generation = scan.next_generation.max(meta.newest[lane].generation + 1);
+    }
     for (name, header) in headers {
         scan.take_segment(storage, &meta, name, header, now)?;
     }
     Ok(scan)
+}
+
+/// The segments of an epoch that were begun last, as far as their headers can be read.
+fn newest_of(headers: &[(FileName, HeaderRead)], epoch: JournalEpoch) -> PerLane<SegmentNote> {
+    PerLane::from_fn(|lane| {
+        let of_lane = headers.iter().filter_map(|(_, header)| header.as_ref().ok());
+        let of_lane = of_lane.filter(|header| header.epoch == epoch && header.lane == lane);
+        let notes = of_lane.map(|it| SegmentNote { generation: it.generation, first: it.first_sequence });
+        notes.max_by_key(|note| note.generation).unwrap_or_default()
+    })
 }
 
 fn read_header<S: Storage>(storage: &S, name: FileName) -> Result<HeaderRead, OpenError> {
@@ -96,9 +111,8 @@ impl Scan {
     }
 
     /// Whose journal it is, from `meta` or, case J, from the newest segment.
-    fn read_meta<S: Storage>(&mut self, storage: &S, headers: &[(FileName, HeaderRead)]) -> Result<(), OpenError> {
-        let bytes = meta::read(storage).map_err(OpenError::io("read", FileName::META))?;
-        self.meta = meta::newest_slot(bytes.as_deref().unwrap_or_default())
+    fn take_meta(&mut self, bytes: &[u8], headers: &[(FileName, HeaderRead)]) -> Result<(), OpenError> {
+        self.meta = meta::newest_slot(bytes)
             .map_err(|version| OpenError::LaterVersion { name: FileName::META.to_owned(), version })?;
         if self.meta.is_some() {
             return Ok(());
@@ -116,6 +130,7 @@ impl Scan {
                 epoch: header.epoch,
                 coming: None,
                 predecessors: Vec::new(),
+                newest: newest_of(headers, header.epoch),
                 gateway_id: header.gateway_id.clone(),
             });
         }

@@ -24,7 +24,7 @@ pub(super) type FileId = usize;
 
 type Pages = BTreeMap<u64, Box<[u8; PAGE as usize]>>;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct File {
     cached: Pages,
     cached_size: u64,
@@ -41,13 +41,14 @@ enum NameChange {
     Remove(String),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Disk {
     files: Vec<File>,
     names: BTreeMap<String, FileId>,
     durable_names: BTreeMap<String, FileId>,
     changes: Vec<NameChange>,
     pub(super) operations: u64,
+    pub(super) bytes_read: u64,
     pub(super) cut_at: Option<u64>,
     pub(super) faults: Vec<(u64, Fault)>,
     pub(super) capacity: Option<u64>,
@@ -65,6 +66,7 @@ impl Default for Disk {
             durable_names: BTreeMap::new(),
             changes: Vec::new(),
             operations: 0,
+            bytes_read: 0,
             cut_at: None,
             faults: Vec::new(),
             capacity: None,
@@ -191,10 +193,11 @@ impl Disk {
         self.files[file].cached_size
     }
 
-    pub(super) fn read(&self, file: FileId, buffer: &mut [u8], offset: u64) -> usize {
+    pub(super) fn read(&mut self, file: FileId, buffer: &mut [u8], offset: u64) -> usize {
         let file = &self.files[file];
         let bytes = file.cached_size.saturating_sub(offset).min(buffer.len() as u64) as usize;
         copy_pages(&file.cached, offset, &mut buffer[..bytes]);
+        self.bytes_read += bytes as u64;
         bytes
     }
 
@@ -268,9 +271,9 @@ impl Disk {
     }
 
     pub(super) fn contents(&self, name: &str) -> Option<Vec<u8>> {
-        let file = *self.names.get(name)?;
-        let mut bytes = vec![0; self.files[file].cached_size as usize];
-        self.read(file, &mut bytes, 0);
+        let file = &self.files[*self.names.get(name)?];
+        let mut bytes = vec![0; file.cached_size as usize];
+        copy_pages(&file.cached, 0, &mut bytes);
         Some(bytes)
     }
 

@@ -3,13 +3,9 @@
 //! The file holds a small journal: a line for each row of 32 bytes that are not all zero, with the name of the file, the
 //! offset and the bytes, both in hex; `55*N` stands for N rows of that byte.
 
-#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "test code")]
-
-mod scene;
-
 use std::collections::BTreeMap;
 
-use scene::*;
+use super::scene::*;
 use venue_journal::{Append, IdentityRef, Journal, Storage as _, simulated::MemoryStorage};
 use venue_schema::{Digest, Sequence};
 
@@ -41,9 +37,23 @@ fn journal_of_today() -> MemoryStorage {
     append(&journal, TELEMETRY, finish, 2, 3, true).unwrap();
     commit_all(&journal, at(2));
     journal.declare_quarantined(RESULTS, Sequence(2), Sequence(2), at(2)).unwrap();
+    // Identities are forgotten with it: the device repeats one of its numbers, and the first of the equal lines comes late.
+    append(&journal, TELEMETRY, finish, 2, 3, true).unwrap();
+    let key = IdentityRef::Key { device_id: "timer-a", epoch: 9, key: "C1|09:17:08.02", occurrence: 1 };
+    let append_key = Append {
+        lane: TELEMETRY,
+        source: finish,
+        identity: key,
+        refusable: true,
+        event: &[],
+        receive_utc_ns: Some(9),
+        receive_monotonic_ns: 78,
+    };
+    journal.append(append_key).unwrap();
+    commit_all(&journal, at(3));
     let cursor = journal.cursor("centre", Some("centre-1"), RESULTS, true).unwrap();
     cursor.advance(Sequence(1), Digest::from_bytes([0xAB; 32]));
-    journal.close(at(3)).unwrap();
+    journal.close(at(4)).unwrap();
     // Two large events do not fit into what is left of the segment: the second begins another, behind a checkpoint.
     let large = [FILLING; 130_000];
     for _ in 0..2 {
@@ -58,7 +68,7 @@ fn journal_of_today() -> MemoryStorage {
             receive_monotonic_ns: 0,
         };
         journal.append(append).unwrap();
-        journal.commit(at(4)).unwrap();
+        journal.commit(at(5)).unwrap();
     }
     disk
 }
@@ -127,7 +137,7 @@ fn the_frozen_journal_is_opened() {
     assert_eq!(numbers(&results), [1]);
     assert!(results[&2].gap().is_some() && results.contains_key(&3));
     let mut reader = journal.reader(TELEMETRY);
-    for (sequence, bytes) in [(2, 130_000), (3, 130_000)] {
+    for (sequence, bytes) in [(4, 130_000), (5, 130_000)] {
         let item = reader.read(Sequence(sequence), venue_journal::Limits { records: 1, bytes: 0 }).unwrap();
         let venue_journal::ReadItem::Records(run) = item else { panic!("a record is expected, not {item:?}") };
         assert!(run.events().next().unwrap().starts_with(&vec![FILLING; bytes]));
@@ -135,7 +145,7 @@ fn the_frozen_journal_is_opened() {
     let cursor = journal.cursor("centre", None, RESULTS, true).unwrap();
     assert_eq!(cursor.mark(), (Sequence(1), Digest::from_bytes([0xAB; 32])));
     assert_eq!(cursor.receiver_id().as_deref(), Some("centre-1"));
-    let again = append(&journal, RESULTS, journal.source("finish"), 1, 3, false);
+    let again = append(&journal, TELEMETRY, journal.source("finish"), 2, 3, false);
     assert!(matches!(again, Ok(venue_journal::Appended::Known { .. })), "{again:?}");
     assert!(disk.list().unwrap().len() > 3);
 }

@@ -1,13 +1,5 @@
 //! What the tests of the journal share: a small gateway, its events, and a reader of everything.
 
-#![allow(
-    dead_code,
-    clippy::allow_attributes,
-    clippy::unwrap_used,
-    clippy::large_enum_variant,
-    reason = "test code; each test uses a part of it"
-)]
-
 use std::{collections::BTreeMap, time::Duration};
 
 use venue_journal::{
@@ -83,7 +75,7 @@ pub(crate) fn commit_all(journal: &Journal<MemoryStorage>, now: Duration) {
 /// One element of a lane, as it crosses the wire.
 #[derive(Clone, PartialEq)]
 pub(crate) enum Element {
-    Event(v1::Event, Vec<u8>),
+    Event(Box<v1::Event>, Vec<u8>),
     Skipped { first: u64, last: u64, gap_event: Vec<u8> },
 }
 
@@ -98,13 +90,6 @@ impl std::fmt::Debug for Element {
 }
 
 impl Element {
-    pub(crate) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Event(_, bytes) => bytes,
-            Self::Skipped { gap_event, .. } => gap_event,
-        }
-    }
-
     /// The device's number, if it is one of the test's own events.
     pub(crate) fn number(&self) -> Option<u64> {
         match self {
@@ -118,7 +103,7 @@ impl Element {
 
     pub(crate) fn gap(&self) -> Option<v1::Gap> {
         let event = match self {
-            Self::Event(event, _) => event.clone(),
+            Self::Event(event, _) => (**event).clone(),
             Self::Skipped { gap_event, .. } => v1::Event::decode(&gap_event[..]).unwrap(),
         };
         match event.content {
@@ -150,7 +135,7 @@ pub(crate) fn read_from(journal: &Journal<MemoryStorage>, lane: Lane, from: u64)
                     let origin = event.origin.clone().expect("every record has an origin");
                     assert_eq!((origin.sequence, origin.lane), (next.0, lane as i32));
                     assert_eq!(origin.gateway_id, "stade-1-a");
-                    elements.insert(next.0, Element::Event(event, bytes.to_vec()));
+                    elements.insert(next.0, Element::Event(Box::new(event), bytes.to_vec()));
                     next = next.next();
                 }
             }

@@ -1,10 +1,6 @@
 //! Full quotas, full disks, the reserve, shedding, and what the journal says of it.
 
-#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "test code")]
-
-mod scene;
-
-use scene::*;
+use super::scene::*;
 use venue_journal::{AppendError, Appended, CommitError, Journal, ReadError, ReadItem, simulated::MemoryStorage};
 use venue_schema::{Digest, Sequence, v1};
 
@@ -208,4 +204,130 @@ fn a_noisy_source_has_only_its_share() {
     let staged = journal.status().lanes.telemetry.staged_bytes;
     assert!(staged <= venue_journal::MAX_STAGED_TELEMETRY_BYTES / 2 && refused_at > 100);
     assert!(append(&journal, TELEMETRY, calm, 1_000, SIZE, true).is_ok());
+}
+
+/// Fills results and reserve until a serial line loses something; the gap that says so is durable.
+fn losing(disk: &MemoryStorage) -> (Journal<MemoryStorage>, v1::Gap) {
+    let (journal, _) = open(disk);
+    let cursor = journal.cursor("centre", None, RESULTS, true).unwrap();
+    let serial = journal.source("serial");
+    let first = fill(&journal, 1) + 1;
+    for number in first..first + 40 {
+        let _ = append(&journal, RESULTS, serial, number, SIZE, false);
+        commit_all(&journal, at(2));
+    }
+    assert!(journal.status().lanes.results.losing);
+    drop(cursor);
+    let gaps = results_gaps(&journal);
+    let [opening] = &gaps[..] else { panic!("one loss has begun, not {gaps:?}") };
+    assert_eq!(opening.state(), v1::GapState::Open);
+    let opening = opening.clone();
+    (journal, opening)
+}
+
+fn results_gaps(journal: &Journal<MemoryStorage>) -> Vec<v1::Gap> {
+    read(journal, RESULTS).values().filter_map(Element::gap).collect()
+}
+
+/// The process is killed while events are being lost. The next one ends the loss under its name, and claims no count; so it does
+/// where the loss began long before the newest checkpoint, and it does so once.
+#[test]
+fn a_loss_that_a_crash_cuts_short_is_ended_by_the_next_process() {
+    for checkpointed in [false, true] {
+        let disk = MemoryStorage::new();
+        let (journal, opening) = losing(&disk);
+        if checkpointed {
+            let segments = files(&disk, "telemetry");
+            for number in 1..=20 {
+                append(&journal, TELEMETRY, journal.source("wind"), number, SIZE, true).unwrap();
+                commit_all(&journal, at(3 + number));
+            }
+            assert_ne!(files(&disk, "telemetry"), segments, "telemetry has begun a segment, with a checkpoint");
+        }
+        drop(journal);
+        disk.cut_power();
+        disk.restart(3);
+        for _ in 0..2 {
+            let (journal, _) = open(&disk);
+            let gaps = results_gaps(&journal);
+            let [first, last] = &gaps[..] else { panic!("a loss begins and ends, unlike {gaps:?}") };
+            assert_eq!(first, &opening);
+            assert_eq!((last.state(), last.cause()), (v1::GapState::Closed, v1::GapCause::ReserveFull));
+            assert_eq!((&last.gap_id, &last.scope), (&opening.gap_id, &opening.scope));
+            assert_eq!((last.count, last.last_receive_utc_ns), (None, None));
+            assert_eq!(last.first_receive_utc_ns, opening.first_receive_utc_ns);
+            drop(journal);
+            disk.kill();
+        }
+    }
+}
+
+/// An orderly stop counts to the end: the loss is closed with its count, and the next process has nothing to add.
+#[test]
+fn an_orderly_stop_ends_a_loss_with_its_count() {
+    let disk = MemoryStorage::new();
+    let (journal, opening) = losing(&disk);
+    journal.close(at(5)).unwrap();
+    let gaps = results_gaps(&journal);
+    assert_eq!((gaps[1].state(), &gaps[1].gap_id), (v1::GapState::Closed, &opening.gap_id));
+    assert!(gaps[1].count.is_some_and(|count| count > 1));
+    drop(journal);
+    let (journal, _) = open(&disk);
+    assert_eq!(results_gaps(&journal), gaps);
+}
+
+/// Wherever the power goes while a loss is being ended, it is ended exactly once.
+#[test]
+fn a_cut_while_a_loss_ends_leaves_it_ended_once() {
+    let prepared = MemoryStorage::new();
+    losing(&prepared);
+    let whole = prepared.copy();
+    let start = whole.operations();
+    open(&whole);
+    for cut in start + 1..=whole.operations() {
+        let disk = prepared.copy();
+        disk.cut_power_at(cut);
+        let _ = Journal::open(disk.clone(), config(), at(0));
+        disk.cut_power();
+        disk.restart(cut);
+        let (journal, _) = open(&disk);
+        let states: Vec<_> = results_gaps(&journal).iter().map(v1::Gap::state).collect();
+        assert_eq!(states, [v1::GapState::Open, v1::GapState::Closed], "cut {cut}");
+    }
+}
+
+/// A new epoch begins while events are being lost: the loss goes on under its name, and is closed there with all that it counts.
+#[test]
+fn a_loss_goes_on_in_a_new_epoch() {
+    let disk = MemoryStorage::new();
+    let (journal, opening) = losing(&disk);
+    let cursor = journal.cursor("centre", None, RESULTS, true).unwrap();
+    cursor.advance(journal.watermarks().results, digest());
+    assert!(journal.status().lanes.results.losing);
+    journal.new_epoch(venue_schema::JournalEpoch::from_bytes([7; 16]), at(11)).unwrap();
+    for second in 12..16 {
+        journal.housekeep(at(second)).unwrap();
+        commit_all(&journal, at(second));
+    }
+    let gaps = results_gaps(&journal);
+    let closed = gaps.last().unwrap();
+    assert_eq!((closed.state(), &closed.gap_id), (v1::GapState::Closed, &opening.gap_id));
+    assert!(closed.count > opening.count, "{closed:?}");
+}
+
+/// Housekeeping goes on while results are in the reserve, as it does in a gateway: it makes no spare in the place of
+/// what is in use, and the lane ends where quota and reserve end.
+#[test]
+fn housekeeping_gives_results_no_more_than_the_reserve() {
+    let disk = MemoryStorage::new();
+    let (journal, _) = losing(&disk);
+    let full = files(&disk, "results");
+    for number in 1_000..1_100 {
+        journal.housekeep(at(3)).unwrap();
+        let _ = append(&journal, RESULTS, journal.source("serial"), number, SIZE, false);
+        commit_all(&journal, at(3));
+    }
+    assert_eq!(files(&disk, "results"), full);
+    let status = journal.status();
+    assert!(status.lanes.results.losing && status.reserve_left_bytes == 0, "{status:?}");
 }

@@ -1,12 +1,8 @@
 //! Beginning a new epoch, and looking at a journal from outside.
 
-#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "test code")]
-
-mod scene;
-
 use std::ops::ControlFlow;
 
-use scene::*;
+use super::scene::*;
 use venue_journal::{
     Appended, Directory, Journal, OpenError, ReadOnlyJournal, StoredElement, simulated::MemoryStorage,
 };

@@ -1,10 +1,6 @@
 //! The lettered cases of recovery, each from a disk in that state.
 
-#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "test code")]
-
-mod scene;
-
-use scene::*;
+use super::scene::*;
 use venue_journal::{
     Append, CommitDue, Finding, IdentityRef, Journal, OpenError, OrdinalHole, ReadItem, Recovery, Storage as _,
     StorageFile as _, simulated::MemoryStorage,
@@ -413,4 +409,35 @@ fn occurrences_outlive_a_restart() {
     let (journal, _) = open(&disk);
     assert_eq!(put(&journal, 2), venue_journal::Appended::Known { lane: RESULTS, sequence: Sequence::ZERO });
     assert_eq!(put(&journal, 3), venue_journal::Appended::Stored { lane: RESULTS, sequence: Sequence(3) });
+}
+
+/// What opening reads does not grow with the backlog, but for the header of each segment: after an orderly stop as after a kill.
+#[test]
+fn opening_reads_the_tails_and_not_the_backlog() {
+    let read_at_open = |events: u64, closed: bool| {
+        let disk = MemoryStorage::new();
+        let mut config = config();
+        config.results.quota = 64 << 20;
+        let (journal, _) = Journal::open(disk.clone(), config.clone(), at(0)).unwrap();
+        for number in 1..=events {
+            append(&journal, RESULTS, journal.source("finish"), number, 50_000, false).unwrap();
+            commit_all(&journal, at(0));
+        }
+        if closed {
+            journal.close(at(1)).unwrap();
+        }
+        drop(journal);
+        disk.kill();
+        let before = disk.bytes_read();
+        let (journal, _) = Journal::open(disk.clone(), config, at(0)).unwrap();
+        assert_eq!(journal.watermarks().results, Sequence(events));
+        (disk.bytes_read() - before, files(&disk, "results").len() as u64)
+    };
+    for closed in [true, false] {
+        let (small, few) = read_at_open(20, closed);
+        let (large, many) = read_at_open(1_000, closed);
+        assert!(many > 30 * few, "{many} and {few} segments");
+        let tails = large - 4096 * (many - few);
+        assert!(tails < small + (512 << 10), "{tails} bytes of tails with {many} segments, {small} with {few}");
+    }
 }

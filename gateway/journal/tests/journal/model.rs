@@ -1,13 +1,9 @@
 //! Random actions on a journal, against a plain model of what it promises.
 
-#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "test code")]
-
-mod scene;
-
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::scene::*;
 use proptest::prelude::*;
-use scene::*;
 use venue_journal::{
     AppendError, Appended, Cursor, Journal, PerLane,
     simulated::{Fault, MemoryStorage},

@@ -1,10 +1,6 @@
 //! Failed writes and syncs: nothing more is accepted until the journal is reopened, and nothing is trusted that no sync covered.
 
-#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "test code")]
-
-mod scene;
-
-use scene::*;
+use super::scene::*;
 use venue_journal::{
     AppendError, Appended, CommitDue, CommitError,
     simulated::{Fault, MemoryStorage},

@@ -1,12 +1,8 @@
 //! Power cuts at every single operation of a scenario.
 
-#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "test code")]
-
-mod scene;
-
 use std::collections::BTreeMap;
 
-use scene::*;
+use super::scene::*;
 use venue_journal::{Journal, PerLane, simulated::MemoryStorage};
 use venue_schema::v1::Lane;
 

@@ -1,0 +1,15 @@
+//! The journal's promises, on simulated disks and on a real one.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic; what it prepares for its test does so too")]
+
+mod cut;
+mod epoch;
+mod frozen_format;
+mod halt;
+mod lost_identities;
+mod lost_newest;
+mod model;
+mod quota;
+mod recovery_cases;
+mod scene;
+mod threads;
