@@ -20,6 +20,7 @@
 //! The *mark* of a lane is the highest sequence that something proves was durable: a commit header of either lane, the
 //! first sequence of a segment, a cursor.
 
+mod missing;
 mod open;
 pub(crate) mod replay;
 pub(crate) mod scan;

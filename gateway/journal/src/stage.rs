@@ -1,124 +1,35 @@
 //! Where events gather between append and commit: numbers, identities, and bounds.
 
+mod admission;
+mod append;
 mod batch;
+mod due;
+mod guard;
+mod known;
 mod losses;
+mod origin;
 
+pub(crate) use admission::Room;
+pub use append::{Append, AppendError, Appended, MAX_SOURCE_NAME_BYTES, SourceId};
 pub(crate) use batch::{Batch, StagedRecord};
+pub(crate) use due::CommitTimes;
+pub use due::{CLOSING_COMMIT_DELAY, CommitDue};
+pub use guard::StageGuard;
+pub(crate) use origin::origin_of;
 
-use std::{collections::BTreeMap, sync::MutexGuard, time::Duration};
+use std::collections::BTreeMap;
 
 use prost::Message;
-use venue_schema::{GatewayId, JournalEpoch, Sequence, v1, v1::Lane};
+use venue_schema::{GatewayId, JournalEpoch, Sequence, v1::Lane};
 
-use self::losses::Losses;
+use self::{admission::StageBounds, known::Pending, losses::Losses, origin::OriginRef};
 use crate::{
     PerLane,
-    config::{
-        JournalConfig, LOSS_RECORD_BYTES, MAX_STAGED_RESULTS_BYTES, MAX_STAGED_TELEMETRY_BYTES,
-        MAX_TELEMETRY_COMMIT_BYTES,
-    },
-    format::{COMMIT_HEADER_BYTES, RecordHeader, RecordKind, frame_element, padded, varint_bytes},
+    config::{JournalConfig, LOSS_RECORD_BYTES, MAX_STAGED_RESULTS_BYTES, MAX_STAGED_TELEMETRY_BYTES},
+    format::{RecordHeader, RecordKind, frame_element, varint_bytes},
     gap::{GATEWAY_SOURCE, GapAuthor, Loss},
-    identity::{Identity, IdentityRef, LookupMap, SourceKnowledge, key_hash},
+    identity::{Identity, IdentityRef, LookupMap, SourceKnowledge},
 };
-
-/// Tag of `Event.origin`, as a varint.
-const ORIGIN_TAG: [u8; 2] = [0xA2, 0x06];
-/// Longest name of a source, bytes; longer ones are cut.
-pub const MAX_SOURCE_NAME_BYTES: usize = 255;
-
-/// A source, as [`Journal::source`](crate::Journal::source) named it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SourceId(pub(crate) u32);
-
-/// One event to be stored.
-#[derive(Debug, Clone, Copy)]
-pub struct Append<'a> {
-    /// The lane it belongs to.
-    pub lane: Lane,
-    /// Where it came from.
-    pub source: SourceId,
-    /// What makes it the same event when it comes a second time; as it stands in `event`.
-    pub identity: IdentityRef<'a>,
-    /// Whether its sender keeps it until it is acknowledged, so that it may be refused.
-    pub refusable: bool,
-    /// A serialized `Event` without `origin`.
-    pub event: &'a [u8],
-    /// When it was received, UTC ns; none while the gateway has no date.
-    pub receive_utc_ns: Option<i64>,
-    /// The same on the clock that counts since the boot, ns.
-    pub receive_monotonic_ns: u64,
-}
-
-/// What became of an event that was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Appended {
-    /// It has this place, and is durable when the lane's watermark reaches it.
-    Stored {
-        /// The lane.
-        lane: Lane,
-        /// Its place.
-        sequence: Sequence,
-    },
-    /// It had been stored before, and is durable when the lane's watermark
-    /// reaches this place: [`Sequence::ZERO`] if it is durable already.
-    Known {
-        /// The lane.
-        lane: Lane,
-        /// A place at or after its own.
-        sequence: Sequence,
-    },
-}
-
-/// Why an event was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AppendError {
-    /// No space for an event that its sender keeps; do not acknowledge it, try again later.
-    #[error("the {} lane has no room for an event that its sender keeps; leave it unacknowledged", .lane.name())]
-    Full {
-        /// The lane.
-        lane: Lane,
-    },
-    /// No space for an event that nobody keeps: it is lost, and counted in a gap event.
-    #[error("the {} lane has no room even for an event that nobody keeps; it is counted in a gap event", .lane.name())]
-    Lost {
-        /// The lane.
-        lane: Lane,
-    },
-    /// The event is larger than a batch can carry.
-    #[error(
-        "an event of {bytes} bytes is larger than the {limit} bytes that a batch can carry; store its evidence in parts"
-    )]
-    TooLarge {
-        /// Its size, without origin.
-        bytes: usize,
-        /// The largest there may be.
-        limit: usize,
-    },
-    /// A write or sync failed, and the journal has not been reopened yet.
-    #[error("the journal is halted by a failed write; leave the event unacknowledged until it is reopened")]
-    Halted,
-}
-
-/// When the next commit is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CommitDue {
-    /// At once.
-    Now,
-    /// At this time, unless something is appended before.
-    At(Duration),
-    /// Not before something is appended, or the journal is reopened or has space again.
-    Idle,
-}
-
-/// Room on disk beyond what is durable, bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Room {
-    /// For events that their sender keeps.
-    pub(crate) refusable: u64,
-    /// For all others; loss records may use [`LOSS_RECORD_BYTES`] more.
-    pub(crate) any: u64,
-}
 
 /// A lane's part of the stage.
 #[derive(Debug)]
@@ -136,40 +47,12 @@ pub(crate) struct LaneStage {
     pub(crate) no_space: bool,
 }
 
-/// Where an identity that is not durable yet stands.
-#[derive(Debug, Clone, Copy)]
-struct Pending {
-    occurrence: u32,
-    lane: Lane,
-    sequence: Sequence,
-}
-
 /// A source's part of the stage.
 #[derive(Debug, Default)]
 struct StagedSource {
     next_ordinal: u64,
     /// Telemetry of it that waits or is being written, bytes.
     telemetry_bytes: u64,
-}
-
-/// When commits were made, as far as the next one depends on it.
-#[derive(Debug, Default)]
-pub(crate) struct CommitTimes {
-    pub(crate) last: Duration,
-    pub(crate) last_telemetry: Option<Duration>,
-    /// When waiting telemetry was first seen.
-    pub(crate) telemetry_seen: Option<Duration>,
-    /// The last commit of some lane is not yet proven by a later header.
-    pub(crate) unproven: bool,
-}
-
-/// What the configuration bounds.
-#[derive(Debug, Clone, Copy)]
-struct StageBounds {
-    max_event_bytes: usize,
-    /// Staged telemetry that one source may hold.
-    telemetry_share_bytes: u64,
-    commit_window: Duration,
 }
 
 /// Events that wait for a commit, and all that decides about the next one.
@@ -192,11 +75,6 @@ pub(crate) struct Stage {
     pub(crate) largest_record: u64,
     losses: Losses,
 }
-
-/// Seconds between commits below which telemetry waits for company: 200 a second.
-const LONE_TELEMETRY_INTERVAL: Duration = Duration::from_millis(5);
-/// How long a lane is idle before a closing commit proves its last one.
-pub const CLOSING_COMMIT_DELAY: Duration = Duration::from_millis(500);
 
 impl Stage {
     pub(crate) fn new(
@@ -269,33 +147,6 @@ impl Stage {
         })
     }
 
-    fn occurrences(&self, source: SourceId, hash: u128) -> u32 {
-        let durable = self.known[source.0 as usize].keys.occurrences(hash).given;
-        self.pending_keys.get(&(source.0, hash)).map_or(durable, |pending| pending.occurrence.max(durable))
-    }
-
-    /// Forgets the identities of all sources, for stored records are lost and it cannot be told of which
-    /// source they were. What waits for its commit is not among the lost, and stays known.
-    pub(crate) fn forget_identities(&mut self) {
-        self.known.iter_mut().for_each(SourceKnowledge::forget_identities);
-    }
-
-    /// Where an identity is covered, if it is known.
-    fn find(&self, lane: Lane, source: SourceId, identity: Identity) -> Option<Appended> {
-        if self.known[source.0 as usize].knows(identity) {
-            return Some(Appended::Known { lane, sequence: Sequence::ZERO });
-        }
-        let pending = match identity {
-            Identity::Sequence { device, epoch, number } => {
-                self.pending_numbers.get(&(source.0, device, epoch, number))
-            }
-            Identity::Key { hash, occurrence } => {
-                self.pending_keys.get(&(source.0, hash)).filter(|pending| occurrence <= pending.occurrence)
-            }
-        };
-        pending.map(|pending| Appended::Known { lane: pending.lane, sequence: pending.sequence })
-    }
-
     pub(crate) fn append(&mut self, append: Append<'_>) -> Result<Appended, AppendError> {
         let identity = Identity::of(append.identity);
         if let Some(known) = identity.and_then(|identity| self.find(append.lane, append.source, identity)) {
@@ -316,35 +167,6 @@ impl Stage {
         self.staged[append.source.0 as usize].next_ordinal += 1;
         self.remember_pending(append.lane, append.source, identity, sequence);
         Ok(Appended::Stored { lane: append.lane, sequence })
-    }
-
-    /// Whether there is room for an event, by the rules of its lane.
-    fn admit(&self, append: &Append<'_>) -> Result<(), AppendError> {
-        let lane = append.lane;
-        let stage = &self.lanes[lane];
-        let staged = stage.staged_bytes + self.cost(append);
-        let full = if append.refusable { AppendError::Full { lane } } else { AppendError::Lost { lane } };
-        if self.halted && append.refusable {
-            return Err(AppendError::Halted);
-        }
-        let (bound, room) = match (lane, append.refusable) {
-            (Lane::Results, true) => (MAX_STAGED_RESULTS_BYTES / 2, stage.room.refusable),
-            (Lane::Results, false) => (MAX_STAGED_RESULTS_BYTES, stage.room.any),
-            (_, true) => (MAX_STAGED_TELEMETRY_BYTES, stage.room.refusable),
-            (_, false) => (MAX_STAGED_TELEMETRY_BYTES, stage.room.any),
-        };
-        let source = &self.staged[append.source.0 as usize];
-        let beyond_share =
-            lane == Lane::Telemetry && source.telemetry_bytes + self.cost(append) > self.bounds.telemetry_share_bytes;
-        if staged > bound || staged > room || beyond_share { Err(full) } else { Ok(()) }
-    }
-
-    /// What an event may cost on disk, as if it were alone in its commit.
-    fn cost(&self, append: &Append<'_>) -> u64 {
-        let name = self.known[append.source.0 as usize].name.len();
-        // Header with identity, framing, and an origin with its longest numbers.
-        let record = 64 + 6 + append.event.len() + 64 + self.gateway_id.as_str().len() + name;
-        COMMIT_HEADER_BYTES + padded(record) as u64
     }
 
     /// Stages a record under the next sequence of its lane.
@@ -397,35 +219,6 @@ impl Stage {
             self.staged[append.source.0 as usize].telemetry_bytes += cost;
         }
         sequence
-    }
-
-    fn remember_pending(&mut self, lane: Lane, source: SourceId, identity: Option<Identity>, sequence: Sequence) {
-        match identity {
-            None => {}
-            Some(Identity::Sequence { device, epoch, number }) => {
-                let pending = Pending { occurrence: 1, lane, sequence };
-                self.pending_numbers.insert((source.0, device, epoch, number), pending);
-            }
-            Some(Identity::Key { hash, occurrence }) => {
-                self.pending_keys.insert((source.0, hash), Pending { occurrence, lane, sequence });
-            }
-        }
-    }
-
-    fn forget_pending(&mut self, record: &StagedRecord, sequence: Sequence) {
-        match record.identity {
-            None => {}
-            Some(Identity::Sequence { device, epoch, number }) => {
-                self.pending_numbers.remove(&(record.source, device, epoch, number));
-            }
-            Some(Identity::Key { hash, .. }) => {
-                let key = (record.source, hash);
-                // A later occurrence may be pending still.
-                if self.pending_keys.get(&key).is_some_and(|pending| pending.sequence <= sequence) {
-                    self.pending_keys.remove(&key);
-                }
-            }
-        }
     }
 
     /// Stages one of the gateway's own gap events, which no bound but that of loss records holds back.
@@ -525,119 +318,5 @@ impl Stage {
         stage.durable = batch.last();
         assert!(stage.durable < stage.next, "what is durable was staged before");
         self.settle_losses(lane, batch.last());
-    }
-
-    /// When the next commit is due.
-    pub(crate) fn wants_commit(&mut self, now: Duration) -> CommitDue {
-        if self.halted {
-            return CommitDue::Idle;
-        }
-        let wants = |lane: &LaneStage| !lane.no_space && (lane.must_retry || !lane.waiting.is_empty());
-        if wants(&self.lanes.results) || self.lanes.telemetry.must_retry && wants(&self.lanes.telemetry) {
-            return CommitDue::Now;
-        }
-        if wants(&self.lanes.telemetry) {
-            return self.telemetry_due(now);
-        }
-        match self.times.unproven {
-            true if now >= self.times.last + CLOSING_COMMIT_DELAY => CommitDue::Now,
-            true => CommitDue::At(self.times.last + CLOSING_COMMIT_DELAY),
-            false => CommitDue::Idle,
-        }
-    }
-
-    fn telemetry_due(&mut self, now: Duration) -> CommitDue {
-        let seen = *self.times.telemetry_seen.get_or_insert(now);
-        let lone = self.times.last_telemetry.is_none_or(|last| seen >= last + LONE_TELEMETRY_INTERVAL);
-        let due = seen + self.bounds.commit_window;
-        let enough = self.lanes.telemetry.waiting.bytes.len() >= MAX_TELEMETRY_COMMIT_BYTES;
-        if lone || enough || now >= due { CommitDue::Now } else { CommitDue::At(due) }
-    }
-}
-
-/// What the journal adds to an event: its place.
-struct OriginRef<'a> {
-    stage: &'a Stage,
-    lane: Lane,
-    sequence: Sequence,
-    source: &'a str,
-    ordinal: u64,
-}
-
-impl OriginRef<'_> {
-    fn content_bytes(&self) -> usize {
-        let text = |text: &str| 1 + varint_bytes(text.len() as u64) + text.len();
-        text(self.stage.gateway_id.as_str())
-            + 18
-            + 2
-            + (1 + varint_bytes(self.sequence.0))
-            + text(self.source)
-            + (1 + varint_bytes(self.ordinal))
-    }
-
-    /// Size of the whole field, bytes.
-    fn field_bytes(&self) -> usize {
-        let content = self.content_bytes();
-        ORIGIN_TAG.len() + varint_bytes(content as u64) + content
-    }
-
-    fn put(&self, into: &mut Vec<u8>) {
-        let put_bytes = |into: &mut Vec<u8>, tag: u8, bytes: &[u8]| {
-            into.push(tag);
-            prost::encoding::encode_varint(bytes.len() as u64, into);
-            into.extend_from_slice(bytes);
-        };
-        let put_number = |into: &mut Vec<u8>, tag: u8, number: u64| {
-            into.push(tag);
-            prost::encoding::encode_varint(number, into);
-        };
-        into.extend_from_slice(&ORIGIN_TAG);
-        prost::encoding::encode_varint(self.content_bytes() as u64, into);
-        put_bytes(into, 0x0A, self.stage.gateway_id.as_str().as_bytes());
-        put_bytes(into, 0x12, self.stage.epoch.as_bytes());
-        put_number(into, 0x18, self.lane as u64);
-        put_number(into, 0x20, self.sequence.0);
-        put_bytes(into, 0x2A, self.source.as_bytes());
-        put_number(into, 0x30, self.ordinal);
-    }
-}
-
-/// The origin in the last bytes of an event.
-pub(crate) fn origin_of(event: &[u8], origin_bytes: u16) -> Option<v1::Origin> {
-    let field = &event[event.len().checked_sub(usize::from(origin_bytes))?..];
-    let mut content = field.strip_prefix(&ORIGIN_TAG)?;
-    let length = usize::try_from(prost::encoding::decode_varint(&mut content).ok()?).ok()?;
-    (length == content.len()).then(|| v1::Origin::decode(content).ok())?
-}
-
-/// The stage, held for a moment: several events that belong together are appended under one hold.
-#[derive(Debug)]
-pub struct StageGuard<'a>(pub(crate) MutexGuard<'a, Stage>);
-
-impl StageGuard<'_> {
-    /// How many occurrences of a content key were given, durable or not; 0 = none.
-    /// A live event takes this plus one. The k-th equal line of a replay has been seen if k is not above it: appending it
-    /// says whether it is stored still, or is taken again because it was lost.
-    pub fn occurrences(&self, source: SourceId, device_id: &str, epoch: u64, key: &str) -> u32 {
-        self.0.occurrences(source, key_hash(device_id, epoch, key))
-    }
-
-    /// Gives an event its place. It is durable once the watermark of its lane has reached that place.
-    ///
-    /// What is known already gets no number. Staged events are bounded: results at
-    /// [`MAX_STAGED_RESULTS_BYTES`], telemetry at [`MAX_STAGED_TELEMETRY_BYTES`] and, for one source, its share of it.
-    ///
-    /// # Errors
-    /// [`AppendError`]; in each case the event has no number. [`AppendError::Lost`] alone leaves a trace in the journal.
-    ///
-    /// # Panics
-    /// For [`Lane::Unspecified`].
-    pub fn append(&mut self, append: Append<'_>) -> Result<Appended, AppendError> {
-        self.0.append(append)
-    }
-
-    /// The last sequence given in a lane, durable or not.
-    pub fn staged_end(&self, lane: Lane) -> Sequence {
-        self.0.lanes[lane].next.previous()
     }
 }

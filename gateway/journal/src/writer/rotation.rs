@@ -1,0 +1,163 @@
+//! Beginning the next segment of a lane.
+
+use std::{io, time::Duration};
+
+use venue_schema::v1::Lane;
+
+use super::{LaneWriter, WriteFailure, Writer};
+use crate::{
+    Journal, PerLane,
+    catalog::SegmentEntry,
+    checkpoint,
+    format::{Checksum, FileName, SegmentHeader, SegmentNote},
+    journal::lock,
+    stage::Batch,
+    storage::{Storage, StorageFile, is_full},
+};
+
+impl<S: Storage> Journal<S> {
+    /// Begins the next segment of a lane: everything staged before is durable or still in a batch behind it.
+    pub(crate) fn rotate(&self, writer: &mut Writer<S::File>, lane: Lane, now: Duration) -> Result<(), WriteFailure> {
+        let mut nothing = Batch::starting_at(writer.durable[lane].next());
+        self.rotate_with(writer, lane, &mut nothing, now)
+    }
+
+    /// Begins the next segment of a lane with records that may be durable in an older one, which the
+    /// new one supersedes: they are in it before it has its name. What does not fit is left in the batch.
+    pub(crate) fn rotate_with(
+        &self,
+        writer: &mut Writer<S::File>,
+        lane: Lane,
+        carried: &mut Batch,
+        now: Duration,
+    ) -> Result<(), WriteFailure> {
+        let spare = self.take_spare(writer, lane, now)?;
+        let (entry, lane_writer, count) = self.begin_segment(writer, lane, spare, carried)?;
+        self.note_segment(&entry)?;
+        let mut catalog = self.inner.catalog.write().expect("no thread panics while it holds the catalog");
+        if let Some(last) = catalog.segments[lane].last_mut() {
+            last.sealed_at = Some(now);
+        }
+        catalog.segments[lane].push(entry);
+        drop(catalog);
+        writer.lanes[lane] = lane_writer;
+        if count > 0 {
+            let (_, bytes) = carried.prefix_of(count);
+            let durable = carried.split_front(count, bytes);
+            self.publish(writer, lane, &durable, now);
+        }
+        Ok(())
+    }
+
+    /// Turns a spare into a segment: header, checkpoint and carried records are durable before the
+    /// name is. Also says how many records it carries.
+    fn begin_segment(
+        &self,
+        writer: &mut Writer<S::File>,
+        lane: Lane,
+        spare: FileName,
+        carried: &Batch,
+    ) -> Result<(SegmentEntry, LaneWriter<S::File>, usize), WriteFailure> {
+        let storage = &*self.inner.storage;
+        let generation = writer.next_generation;
+        writer.next_generation += 1;
+        let (epoch, gateway_id, checkpoint) = self.encode_checkpoint(writer, lane, generation);
+        let header = SegmentHeader {
+            lane,
+            generation,
+            previous_generation: writer.lanes[lane].generation,
+            first_sequence: writer.durable[lane].next(),
+            segment_bytes: self.inner.geometry.segment_bytes,
+            checkpoint_bytes: checkpoint.len() as u64,
+            epoch,
+            gateway_id,
+        };
+        let entry = SegmentEntry {
+            lane,
+            generation,
+            epoch,
+            first: header.first_sequence,
+            data_start: header.data_start(),
+            sealed_at: None,
+            receive_utc_ns: None,
+        };
+        let file = storage.open(&spare.to_string()).map_err(WriteFailure::of("open", spare))?;
+        let head = [header.encode(), checkpoint].concat();
+        file.write_all_at(&head, 0).map_err(WriteFailure::of("write", spare))?;
+        let size = header.segment_bytes;
+        let mut begun = LaneWriter { file, generation, checksum: entry.checksum(), size, offset: header.data_start() };
+        let (count, bytes) = carried.prefix(usize::try_from(begun.room()).unwrap_or(usize::MAX));
+        let written = match count {
+            0 => begun.file.sync_data().map_err(WriteFailure::of("sync", spare)),
+            _ => writer.put_commit_into(&mut begun, lane, carried.first, count, &carried.bytes[..bytes]),
+        };
+        written?;
+        let name = entry.name();
+        storage.rename(&spare.to_string(), &name.to_string()).map_err(WriteFailure::of("rename", spare))?;
+        storage.sync_directory().map_err(WriteFailure::of("sync the directory of", name))?;
+        Ok((entry, begun, count))
+    }
+
+    /// Notes in `meta` that a segment was begun, before anything in it is acknowledged.
+    fn note_segment(&self, entry: &SegmentEntry) -> Result<(), WriteFailure> {
+        if self.inner.held.is_none() {
+            return Ok(());
+        }
+        let mut meta = lock(&self.inner.meta);
+        let mut slot = meta.slot.clone();
+        slot.newest[entry.lane] = SegmentNote { generation: entry.generation, first: entry.first };
+        meta.write(slot).map_err(WriteFailure::of("write", FileName::META))
+    }
+
+    /// The segments that were begun last.
+    pub(crate) fn newest_segments(&self) -> PerLane<SegmentNote> {
+        let catalog = self.inner.catalog.read().expect("no thread panics while it holds the catalog");
+        PerLane::from_fn(|lane| {
+            let newest = catalog.segments[lane].last();
+            newest.map_or_else(SegmentNote::default, |entry| SegmentNote {
+                generation: entry.generation,
+                first: entry.first,
+            })
+        })
+    }
+
+    fn encode_checkpoint(
+        &self,
+        writer: &mut Writer<S::File>,
+        lane: Lane,
+        generation: u64,
+    ) -> (venue_schema::JournalEpoch, String, Vec<u8>) {
+        let catalog = self.inner.catalog.read().expect("no thread panics while it holds the catalog");
+        let stage = lock(&self.inner.stage);
+        let checksum = Checksum::of_segment(stage.epoch, lane, generation);
+        let budget = self.inner.geometry.checkpoint_budget() as usize;
+        let losses = stage.open_losses();
+        let (bytes, trimmed) =
+            checkpoint::encode(writer.durable, &stage.known, &catalog.skips, &losses, budget, checksum);
+        writer.trimmed_keys += trimmed as u64;
+        (stage.epoch, stage.gateway_id.as_str().to_owned(), bytes)
+    }
+}
+
+/// Writes a file of zeros, so that later writes into it need no space and no metadata.
+pub(crate) fn preallocate<S: Storage>(storage: &S, number: u64, bytes: u64) -> io::Result<FileName> {
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    let (unfinished, spare) = (FileName::Unfinished(number), FileName::Spare(number));
+    let write = || -> io::Result<()> {
+        let file = storage.create(&unfinished.to_string())?;
+        for offset in (0..bytes).step_by(ZEROS.len()) {
+            let chunk = ZEROS.len().min((bytes - offset) as usize);
+            file.write_all_at(&ZEROS[..chunk], offset)?;
+        }
+        file.sync_data()?;
+        storage.rename(&unfinished.to_string(), &spare.to_string())?;
+        storage.sync_directory()
+    };
+    write().inspect_err(|error| {
+        if is_full(error) {
+            // Gives the space back; if even that fails, opening removes the file.
+            let _ = storage.remove(&unfinished.to_string());
+        }
+    })?;
+    Ok(spare)
+}
