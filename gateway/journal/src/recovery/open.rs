@@ -52,6 +52,9 @@ impl<S: Storage> Journal<S> {
         let marks = PerLane::from_fn(|lane| cursors.highest_mark(meta.slot.epoch, lane));
         let mut replay = Replay::new(checkpoint, marks);
         replay.run(&storage, &scan.segments, meta.slot.newest)?;
+        // A process that was killed between a rename and the sync of the directory leaves a name that everybody
+        // sees and a power cut takes away. What is built on it must wait until the name is durable.
+        storage.sync_directory().map_err(OpenError::io("sync", "the journal's directory"))?;
         let journal = assemble(storage, held, &config, &scan, &mut replay, meta, cursors)?;
         let recovery = journal.complete(scan, replay, created, now)?;
         Ok((journal, recovery))

@@ -254,3 +254,28 @@ proptest! {
         world.look();
     }
 }
+
+/// A segment got its name, the sync of the directory failed, and the process was killed: the next one sees the name,
+/// and must make it durable before it commits into that segment. Each operation of the reopening fails once.
+#[test]
+fn a_name_that_was_never_synced_is_made_durable_before_it_is_built_on() {
+    let telemetry = |number| Action::Append { results: false, number, size: 1, refusable: false };
+    let result = Action::Append { results: true, number: 1, size: 1, refusable: false };
+    for failing in 1..=8 {
+        let mut world = World::new();
+        let failed_commit = [telemetry(2), Action::PlanFault(2, Fault::Refused), Action::Commit];
+        for action in [telemetry(1), Action::Commit, Action::Housekeep].iter().chain(&failed_commit) {
+            world.act(action);
+        }
+        for action in [
+            Action::PlanFault(failing, Fault::Refused),
+            Action::Reopen,
+            Action::Kill,
+            result.clone(),
+            Action::Commit,
+            Action::PowerCycle(7),
+        ] {
+            world.act(&action);
+        }
+    }
+}
