@@ -295,7 +295,15 @@ impl<S: Storage> Journal<S> {
             catalog.segments[entry.lane].retain(|kept| kept.generation != entry.generation);
         }
         let name = entry.name();
-        self.recycle(name).map_err(WriteFailure::of("retire", name))
+        self.recycle(name).map_err(|error| {
+            // What is still there is retired first when it is tried again: were a younger one gone before it, the
+            // next start would miss that one in the middle of the lane.
+            if self.inner.storage.open_read_only(&name.to_string()).is_ok() {
+                let mut catalog = self.inner.catalog.write().expect("no thread panics while it holds the catalog");
+                catalog.segments[entry.lane].insert(0, entry.clone());
+            }
+            WriteFailure::of("retire", name)(error)
+        })
     }
 
     /// Makes a spare of a file that holds nothing of value, or removes it where none is wanted.
