@@ -80,6 +80,10 @@ impl<S: Storage> Intake for SourceIntake<S> {
     fn durable_items(&mut self) -> u64 {
         self.pipeline.durable_items()
     }
+
+    fn has_refused(&self) -> bool {
+        self.pipeline.has_refused()
+    }
 }
 
 #[cfg(test)]

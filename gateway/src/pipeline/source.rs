@@ -108,7 +108,10 @@ impl<S: Storage> SourcePipeline<S> {
             self.append_own(Lane::Telemetry, event::Content::DeviceStatus(status), Vec::new(), arrival);
         }
         match event {
-            LineEvent::Connected { .. } => self.dark.connected(),
+            LineEvent::Connected { .. } => {
+                self.waiting.renew();
+                self.dark.connected();
+            }
             LineEvent::Disconnected { .. } => {
                 self.end_line(arrival);
                 let gap = self.dark.disconnected(arrival.received);
@@ -136,6 +139,11 @@ impl<S: Storage> SourcePipeline<S> {
     /// How many items, from the first, are on disk now.
     pub fn durable_items(&mut self) -> u64 {
         self.waiting.durable(self.journal.watermarks())
+    }
+
+    /// Whether an item since the line came up found no room, so that its device must say it again.
+    pub fn has_refused(&self) -> bool {
+        self.waiting.refused
     }
 
     /// What came of the items so far.
@@ -303,15 +311,20 @@ impl Waiting {
         self.ends[lane] = self.ends[lane].max(sequence);
     }
 
-    /// An event of the burst was refused: the burst is never durable, and its
-    /// device must send it again.
+    /// An event was refused: its device must send it again. Counts are cumulative, so nothing
+    /// after it is acknowledged either until the device begins anew.
     fn refuse(&mut self) {
         self.refused = true;
     }
 
+    /// The line came up: what was not acknowledged is forgotten, and sent again.
+    fn renew(&mut self) {
+        self.refused = false;
+    }
+
     /// A burst ended, with so many items since the start.
     fn burst(&mut self, items: u64) {
-        if std::mem::take(&mut self.refused) {
+        if self.refused {
             return;
         }
         let full = self.bursts.len() >= WAITING_BURSTS;
@@ -352,15 +365,22 @@ mod tests {
         assert_eq!(waiting.durable(marks(5, 9)), 3);
     }
 
-    /// A burst with a refused event is never acknowledged, whatever becomes durable.
+    /// After a refused event nothing is acknowledged, whatever becomes durable: an acknowledgement
+    /// of what follows would cover it. A new connection, on which it is sent again, begins anew.
     #[test]
-    fn a_refused_burst_is_never_durable() {
+    fn what_follows_a_refused_event_is_not_acknowledged() {
         let mut waiting = Waiting::default();
         waiting.until(Lane::Results, Sequence(1));
         waiting.burst(1);
         waiting.refuse();
         waiting.burst(4);
+        waiting.until(Lane::Results, Sequence(2));
+        waiting.burst(5);
         assert_eq!(waiting.durable(marks(100, 100)), 1);
+        waiting.renew();
+        waiting.until(Lane::Results, Sequence(3));
+        waiting.burst(9);
+        assert_eq!((waiting.durable(marks(2, 0)), waiting.durable(marks(3, 0))), (1, 9));
     }
 
     /// However far the disk is behind, what waits is bounded and nothing is

@@ -157,6 +157,11 @@ impl<C: Conversation, I: Intake> Dialogue<C, I> {
         }
     }
 
+    /// Whether the device must say something again.
+    pub(super) fn has_refused(&self) -> bool {
+        self.intake.has_refused()
+    }
+
     /// When [`tick`](Dialogue::tick) has something to do next.
     pub(super) fn deadline(&self) -> Option<Duration> {
         [self.timeout(), self.intake_timeout(), self.silence.deadline()].into_iter().flatten().min()

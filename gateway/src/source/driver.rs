@@ -109,6 +109,7 @@ impl<C: Conversation, I: Intake> Driver<C, I> {
             self.open(ready.transport);
             self.tick();
             self.send();
+            self.give_up_refused();
         }
         self.close();
     }
@@ -222,13 +223,26 @@ impl<C: Conversation, I: Intake> Driver<C, I> {
 
     /// Gives the line up.
     fn end_line(&mut self, reason: &str) {
+        let is_sound = |up: &Up| up.heard || self.now().monotonic.saturating_sub(up.since) >= SOUND_AFTER;
+        if self.up.as_ref().is_some_and(is_sound) {
+            self.back_off.reset();
+        }
+        self.leave_line(reason);
+    }
+
+    /// Gives up a line whose device has said what found no room. It says it again on the next line, which is not
+    /// taken up the sooner for this one's having been sound.
+    fn give_up_refused(&mut self) {
+        if self.up.is_some() && self.dialogue.has_refused() {
+            self.leave_line("the journal is full: what the device keeps is asked for again");
+        }
+    }
+
+    fn leave_line(&mut self, reason: &str) {
         let Some(mut up) = self.up.take() else { return };
         let now = self.now();
         self.dialogue.errors(now, up.line.take_errors());
         self.dialogue.disconnected(now, reason);
-        if up.heard || now.monotonic.saturating_sub(up.since) >= SOUND_AFTER {
-            self.back_off.reset();
-        }
         let wait = if self.transport.is_awaited() { Duration::ZERO } else { self.back_off.next() };
         self.open_at = Some(now.monotonic + wait);
     }

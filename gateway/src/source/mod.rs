@@ -91,6 +91,10 @@ pub trait Intake: Send {
     /// How many items, from the first, are on disk now. Asked at every turn of the
     /// source's loop; whoever raises it calls [`SourceWaker::wake`] afterwards.
     fn durable_items(&mut self) -> u64;
+
+    /// Whether an item of this connection found no room, so that its device keeps it. The line is then given up:
+    /// on the next one the device says again what was not acknowledged. [`LineEvent::Connected`] clears it.
+    fn has_refused(&self) -> bool;
 }
 
 /// Something that happened to a line.
@@ -247,5 +251,5 @@ impl Drop for FaultNote {
 
 /// A source's thread had ended by a panic; the log holds its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the source's thread panicked; the log holds its message; restart the gateway")]
+#[error("the source's thread panicked; the log holds its message")]
 pub struct SourcePanicked;

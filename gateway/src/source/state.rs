@@ -97,7 +97,7 @@ pub struct SourceSnapshot {
     pub last_error: Option<String>,
     /// The source was stopped.
     pub stopped: bool,
-    /// The source's thread panicked: nothing is heard until the gateway is restarted.
+    /// The source's thread panicked: nothing is heard until the source is started again.
     pub faulted: bool,
 }
 

@@ -124,6 +124,10 @@ impl Intake for Recorder {
     fn durable_items(&mut self) -> u64 {
         self.record.durable_items.load(Ordering::Acquire)
     }
+
+    fn has_refused(&self) -> bool {
+        false
+    }
 }
 
 /// A device that says lines, is greeted with `hello`, polled each minute, and told

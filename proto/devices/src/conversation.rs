@@ -39,7 +39,8 @@ pub trait Conversation {
     fn handle_timeout(&mut self, now: Monotonic, sink: &mut dyn FnMut(Item<'_>));
 
     /// The first `items` items ever handed out are on disk. Only now may their
-    /// device be acknowledged.
+    /// device be acknowledged, and only on the connection on which it said them:
+    /// of an earlier one some may have found no room.
     fn handle_durable(&mut self, now: Monotonic, items: u64);
 
     /// Writes what is to be sent next into `buffer` (at least 256 bytes) and

@@ -66,23 +66,30 @@ impl Conversation for Bytes {
     }
 }
 
-/// What the intake was given, in words; stops the source at the end of the line.
+/// What the intake was given, in words; has no room for a frame `!`, and stops the source at the end of a line that
+/// it did not give up.
 struct Words {
     said: Arc<Mutex<Vec<String>>>,
     waker: SourceWaker,
+    refused: bool,
 }
 
 impl Intake for Words {
     fn item(&mut self, _received: &Received, item: Item<'_>) {
         if let Item::Frame { bytes, .. } = item {
             self.said.lock().unwrap().push(String::from_utf8_lossy(bytes).into_owned());
+            self.refused |= bytes == b"!";
         }
     }
     fn line(&mut self, _received: &Received, event: LineEvent<'_>) {
         let word = match event {
             LineEvent::Errors(errors) => errors.to_string(),
             LineEvent::Failed { error } => error.to_owned(),
-            LineEvent::Connected { .. } => "up".to_owned(),
+            LineEvent::Connected { .. } => {
+                self.refused = false;
+                "up".to_owned()
+            }
+            LineEvent::Disconnected { .. } if self.refused => "given up".to_owned(),
             LineEvent::Disconnected { .. } => {
                 self.waker.stop();
                 "down".to_owned()
@@ -98,6 +105,9 @@ impl Intake for Words {
     fn handle_timeout(&mut self, _received: &Received) {}
     fn durable_items(&mut self) -> u64 {
         0
+    }
+    fn has_refused(&self) -> bool {
+        self.refused
     }
 }
 
@@ -116,7 +126,7 @@ impl Stamp for FastClock {
 /// Runs a source over that transport to its end; returns what the intake was given.
 fn run(transport: impl Transport + 'static, waker: SourceWaker) -> (Vec<String>, Arc<SourceState>) {
     let said = Arc::new(Mutex::new(Vec::new()));
-    let intake = Words { said: Arc::clone(&said), waker: waker.clone() };
+    let intake = Words { said: Arc::clone(&said), waker: waker.clone(), refused: false };
     let stamp: Arc<dyn Stamp> = Arc::new(FastClock::default());
     // What the options say of the transport is not used: it is given.
     let unused = TransportConfig::Serial { port: "pipe".into(), line: LineSettings::eight_n_one(9600) };
@@ -142,6 +152,20 @@ fn damaged_bytes_are_told_before_the_line_ends() {
     let snapshot = state.snapshot();
     assert_eq!(snapshot.errors, LineErrors { dropped_bytes: 2, ..LineErrors::default() });
     assert_eq!((snapshot.bytes_received, snapshot.connected, snapshot.stopped), (3, None, true));
+}
+
+/// A line whose device said what found no room is given up with all that was read, and the next one taken up, on
+/// which the device says it again.
+#[test]
+fn a_line_is_given_up_when_something_was_refused() {
+    let (first, again) = (std::io::pipe().unwrap(), std::io::pipe().unwrap());
+    rustix::io::ioctl_fionbio(&first.0, true).unwrap();
+    rustix::io::ioctl_fionbio(&again.0, true).unwrap();
+    rustix::io::write(&first.1, b"a!b").unwrap();
+    rustix::io::write(&again.1, b"ab").unwrap();
+    drop(again.1);
+    let (said, _) = run(Pipes(vec![again.0.into(), first.0.into()]), SourceWaker::new().unwrap());
+    assert_eq!(said, ["up", "a", "!", "b", "given up", "up", "a", "b", "down"]);
 }
 
 /// However often the source is woken meanwhile, it leaves the device alone for the
