@@ -68,6 +68,12 @@ impl CommitSignal {
         }
         *poked = false;
     }
+
+    /// Waits for a while, whoever pokes; no longer than until the gateway stops.
+    fn pause(&self, delay: Duration) {
+        let poked = self.0.poked.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.0.condition.wait_timeout_while(poked, delay, |_| !self.stopping()));
+    }
 }
 
 /// Commits until told to stop.
@@ -100,15 +106,20 @@ pub(super) fn run<S: Storage>(journal: &Journal<S>, clock: &SystemClock, signal:
     }
 }
 
-/// Reopens a failed journal, with back-off; false if the gateway stops meanwhile.
+/// Reopens a failed journal, with back-off; false if the gateway stops and the last attempt failed, too.
 fn reopen<S: Storage>(journal: &Journal<S>, clock: &SystemClock, signal: &CommitSignal) -> bool {
     let mut delay = REOPEN_MIN;
-    while !signal.stopping() {
-        signal.wait(Some(delay));
+    loop {
+        signal.pause(delay);
+        let last = signal.stopping();
         match journal.reopen(clock.monotonic()) {
             Ok(()) => {
                 tracing::warn!("the journal can be written again; nothing that was taken in is lost");
                 return true;
+            }
+            Err(error) if last => {
+                tracing::error!(%error, "the journal cannot be written, and the gateway stops; what devices keep is heard again");
+                return false;
             }
             Err(error) => {
                 delay = (delay * 2).min(REOPEN_MAX);
@@ -116,5 +127,4 @@ fn reopen<S: Storage>(journal: &Journal<S>, clock: &SystemClock, signal: &Commit
             }
         }
     }
-    false
 }

@@ -63,7 +63,7 @@ pub async fn run(uplink: LaneUplink, sender: Sender, mut host: impl LaneHost, mu
     let (incoming, mut inbox) = mpsc::channel(QUEUED_RESPONSES);
     let files = WatchedFiles::new(uplink.tls.as_ref());
     let (streams, tasks) = (BTreeMap::new(), JoinSet::new());
-    let mut body = Body { uplink, sender, streams, tasks, incoming, waiting: None, files };
+    let mut body = Body { uplink, sender, streams, tasks, incoming, waiting: None, files, told: None };
     let mut backlog = signals.results_backlog.take();
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -99,6 +99,8 @@ struct Body {
     /// The stream whose queue is full.
     waiting: Option<mpsc::Sender<Frame>>,
     files: WatchedFiles,
+    /// Why the last attempt failed, which is told once.
+    told: Option<String>,
 }
 
 impl Body {
@@ -117,7 +119,11 @@ impl Body {
                 Transmit::Idle => break,
             }
         }
-        host.publish(self.sender.status());
+        let status = self.sender.status();
+        if status.state == LinkState::Delivering && self.told.take().is_some() {
+            tracing::info!(lane = status.lane.name(), "uplink: delivering again");
+        }
+        host.publish(status);
         false
     }
 
@@ -164,12 +170,22 @@ impl Body {
             Incoming::Response(connection, response) => self.sender.handle_response(now, connection, response),
             Incoming::Ended(connection, end) => {
                 if self.streams.contains_key(&connection) {
-                    let (lane, reason) = (self.sender.status().lane.name(), Reason::Ended(end.clone()));
-                    tracing::warn!(lane, "uplink: {reason}");
+                    self.tell(&Reason::Ended(end.clone()));
                 }
                 self.sender.handle_ended(now, connection, end);
                 self.drop_stream(connection);
             }
+        }
+    }
+
+    /// Logs why a connection ended: loudly when it is news, for an outage has hundreds of attempts.
+    fn tell(&mut self, reason: &Reason) {
+        let (lane, reason) = (self.sender.status().lane.name(), reason.to_string());
+        if self.told.as_ref() == Some(&reason) {
+            tracing::debug!(lane, "uplink: {reason}");
+        } else {
+            tracing::warn!(lane, "uplink: {reason}; tried again until it succeeds");
+            self.told = Some(reason);
         }
     }
 
