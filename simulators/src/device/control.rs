@@ -31,19 +31,46 @@ pub enum Command {
     Status,
 }
 
-/// A line that is no command.
+/// How each command is said.
+const USAGE: [&str; 12] = [
+    "impulse CHANNEL [NUMBER]",
+    "run-time NUMBER",
+    "number NUMBER",
+    "clear INDEX",
+    "renumber INDEX NUMBER",
+    "line TEXT",
+    "unplug",
+    "unplug-after BYTES",
+    "replug",
+    "restart",
+    "noise PER-MILLION",
+    "status",
+];
+
+/// A line that is no command, or has other arguments than the command takes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is no command; say impulse CHANNEL [NUMBER], run-time NUMBER, number NUMBER, clear INDEX, renumber INDEX NUMBER, line TEXT, unplug, unplug-after BYTES, replug, restart, noise PER-MILLION or status"
-)]
-pub struct UnknownCommand(String);
+#[error("`{line}` is no command; say {}", usage_of(.line))]
+pub struct UnknownCommand {
+    line: String,
+}
+
+/// How the command of a line is said, or all of them where it is none.
+fn usage_of(line: &str) -> String {
+    let word = line.split_whitespace().next();
+    let said = USAGE.into_iter().find(|usage| usage.split(' ').next() == word);
+    match said {
+        Some(usage) if word == Some("impulse") => format!("{usage}, for example `impulse C0 7`"),
+        Some(usage) => usage.to_owned(),
+        None => USAGE.join(", "),
+    }
+}
 
 impl std::str::FromStr for Command {
     type Err = UnknownCommand;
 
     fn from_str(line: &str) -> Result<Self, UnknownCommand> {
         let line = line.trim();
-        parse(line).ok_or_else(|| UnknownCommand(line.into()))
+        parse(line).ok_or_else(|| UnknownCommand { line: line.into() })
     }
 }
 
@@ -53,8 +80,8 @@ fn parse(line: &str) -> Option<Command> {
     }
     let words: Vec<&str> = line.split_whitespace().collect();
     Some(match words[..] {
-        ["impulse", channel] => Command::Impulse(channel.parse().ok()?, 0),
-        ["impulse", channel, number] => Command::Impulse(channel.parse().ok()?, number.parse().ok()?),
+        ["impulse", channel] => Command::Impulse(channel_number(channel)?, 0),
+        ["impulse", channel, number] => Command::Impulse(channel_number(channel)?, number.parse().ok()?),
         ["run-time", number] => Command::RunTime(number.parse().ok()?),
         ["number", number] => Command::Choose(number.parse().ok()?),
         ["clear", index] => Command::Clear(index.parse().ok()?),
@@ -67,6 +94,11 @@ fn parse(line: &str) -> Option<Command> {
         ["status"] => Command::Status,
         _ => return None,
     })
+}
+
+/// A channel as the device prints it, `C0`, or its number alone.
+fn channel_number(text: &str) -> Option<u8> {
+    text.strip_prefix(['C', 'c']).unwrap_or(text).parse().ok()
 }
 
 impl Command {
@@ -96,19 +128,33 @@ impl Command {
 mod tests {
     use super::*;
 
-    /// Commands with and without arguments, and an error that says what there is.
+    /// Commands with and without arguments; a channel is named as the device prints it, too.
     #[test]
     fn lines_are_commands() {
         for (line, command) in [
             ("impulse 1 0007\n", Command::Impulse(1, 7)),
+            ("impulse C1 7", Command::Impulse(1, 7)),
             ("impulse 0", Command::Impulse(0, 0)),
             ("line  $ a b", Command::Line(" $ a b".into())),
             ("unplug-after 13", Command::UnplugAfter(13)),
         ] {
             assert_eq!(line.parse(), Ok(command));
         }
-        for line in ["", "impulse", "impulse x", "unplug now", "noise -1"] {
-            assert!(line.parse::<Command>().expect_err(line).to_string().contains("unplug-after"));
+    }
+
+    /// What is wrong is told with how that command is said, or with all there are.
+    #[test]
+    fn a_wrong_line_is_told_what_to_say() {
+        for (line, said) in [
+            ("impulse x", "`impulse x` is no command; say impulse CHANNEL [NUMBER], for example `impulse C0 7`"),
+            ("noise -1", "`noise -1` is no command; say noise PER-MILLION"),
+            ("unplug now", "`unplug now` is no command; say unplug"),
+        ] {
+            assert_eq!(line.parse::<Command>().expect_err(line).to_string(), said);
+        }
+        for line in ["", "pull"] {
+            let error = line.parse::<Command>().expect_err(line).to_string();
+            assert!(USAGE.iter().all(|usage| error.contains(usage)), "{error}");
         }
     }
 }
