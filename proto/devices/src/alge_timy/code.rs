@@ -137,12 +137,21 @@ impl Code {
 
     /// The code of three characters, and whether its value is manual. Some
     /// firmware prints the `C` of a channel in lower case.
-    pub fn parse(field: [u8; 3]) -> Option<(Self, bool)> {
-        let field = if let [b'c', rest @ ..] = field { [b'C', rest[0], rest[1]] } else { field };
-        Self::all().find_map(|code| {
-            let manual = code.can_be_manual() && code.emit(true) == field;
-            (manual || code.emit(false) == field).then_some((code, manual))
-        })
+    pub const fn parse(field: [u8; 3]) -> Option<(Self, bool)> {
+        let code = match field {
+            [b'C' | b'c', digit @ b'0'..=b'9', b' ' | b'M'] => Self::Impulse(Channel(digit - b'0')),
+            [b'R', b'T', b' ' | b'M'] => Self::Result(ResultCode::RunTime),
+            [b'T', b'T', b' ' | b'M'] => Self::Result(ResultCode::TotalTime),
+            [b'M', b'T', b' ' | b'M'] => Self::Result(ResultCode::MemoryTime),
+            [b'S', b'Q', b' ' | b'M'] => Self::Result(ResultCode::Sequential),
+            [b'D', b'T', b'R'] => Self::Result(ResultCode::RunDifference),
+            [b'D', b'T', b'T'] => Self::Result(ResultCode::TotalDifference),
+            [b'k', b'm', b'h'] => Self::Speed(SpeedUnit::KilometresPerHour),
+            [b'm', b'/', b's'] => Self::Speed(SpeedUnit::MetresPerSecond),
+            [b'm', b'p', b'h'] => Self::Speed(SpeedUnit::MilesPerHour),
+            _ => return None,
+        };
+        Some((code, field[2] == b'M'))
     }
 }
 

@@ -15,9 +15,12 @@
 
 use core::fmt::Write as _;
 
-use heapless::Deque;
+use heapless::Vec;
 
-use super::{Code, PrintedValue, Record};
+use super::{
+    Code, Course, PrintedValue, Record,
+    value::{ascii, digits},
+};
 use crate::{Day, KeyText};
 
 /// The most start numbers whose latest impulse is remembered.
@@ -27,27 +30,35 @@ const ROOM: &str = "the longest key has 40 of 96 characters";
 /// The key of the impulse or result that a line is about, whatever its flag.
 pub(super) fn of_record(record: &Record) -> KeyText {
     let mut key = KeyText::new();
-    write!(key, "{}", record.code.name()).expect(ROOM);
+    push(&mut key, record.code.name());
     if !matches!(record.code, Code::Impulse(_)) {
-        write!(key, "|{:04}", record.start_number).expect(ROOM);
+        push(&mut key, "|");
+        push(&mut key, ascii(&digits::<4>(record.start_number.into())));
     }
     match record.value {
         PrintedValue::Time(time) => write!(key, "|{}|", time.cut_to(2).with_point()).expect(ROOM),
         PrintedValue::Speed(speed) => write!(key, "|{}|", speed.with_point()).expect(ROOM),
     }
     if let Some(group) = record.group {
-        write!(key, "{group:02}").expect(ROOM);
+        push(&mut key, ascii(&digits::<2>(group.into())));
     }
-    if !record.course.name().is_empty() {
-        write!(key, "|{}", record.course.name()).expect(ROOM);
+    if record.course != Course::Single {
+        push(&mut key, "|");
+        push(&mut key, record.course.name());
     }
     key
+}
+
+fn push(key: &mut KeyText, text: &str) {
+    key.push_str(text).expect(ROOM);
 }
 
 /// The key of a correction of what has the key `target`.
 pub(super) fn of_correction(record: &Record, target: &KeyText) -> KeyText {
     let mut key = KeyText::new();
-    write!(key, "{}|{:04}|{target}", record.flag.text(), record.start_number).expect(ROOM);
+    for part in [record.flag.text(), "|", ascii(&digits::<4>(record.start_number.into())), "|", target] {
+        push(&mut key, part);
+    }
     key
 }
 
@@ -56,8 +67,8 @@ pub(super) fn of_correction(record: &Record, target: &KeyText) -> KeyText {
 /// impulse, else that of receipt.
 #[derive(Debug, Default)]
 pub(super) struct Days {
-    /// Start number, group, time of day in ns; the oldest makes room.
-    impulses: Deque<(u16, Option<u8>, u64), REMEMBERED>,
+    /// Start number, group, time of day in ns, the latest last; the oldest makes room.
+    impulses: Vec<(u16, Option<u8>, u64), REMEMBERED>,
 }
 
 impl Days {
@@ -72,17 +83,17 @@ impl Days {
             return self.latest_of(record).map_or(Day::OfReceipt, Day::OfTimeOfDay);
         };
         let (number, group) = (record.start_number, record.group);
-        self.impulses.retain(|known| (known.0, known.1) != (number, group));
-        if self.impulses.is_full() {
-            self.impulses.pop_front();
+        let known = self.impulses.iter().rposition(|known| (known.0, known.1) == (number, group));
+        if let Some(replaced) = known.or(self.impulses.is_full().then_some(0)) {
+            self.impulses.remove(replaced);
         }
-        self.impulses.push_back((number, group, time_of_day_ns)).expect("room was made");
+        self.impulses.push((number, group, time_of_day_ns)).expect("room was made");
         Day::OfTimeOfDay(time_of_day_ns)
     }
 
     fn latest_of(&self, record: &Record) -> Option<u64> {
         let own = self.impulses.iter().find(|known| (known.0, known.1) == (record.start_number, record.group));
-        own.or(self.impulses.back()).map(|known| known.2)
+        own.or(self.impulses.last()).map(|known| known.2)
     }
 }
 

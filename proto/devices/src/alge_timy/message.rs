@@ -36,6 +36,10 @@ impl<'a> Message<'a> {
         if let Some(offset) = line.iter().position(u8::is_ascii_control) {
             return Err(DecodeError::new(ErrorKind::BadField, offset));
         }
+        // Most lines are; no other kind looks like it.
+        if begins_like_record(line) && line.get(10..18).is_some_and(is_time) {
+            return Record::parse(line, checks).map(|record| Some(Self::Record(record)));
+        }
         if line.iter().all(|byte| *byte == b' ') {
             return Ok(Some(Self::Blank));
         }
@@ -85,12 +89,13 @@ fn begins_like_record(line: &[u8]) -> bool {
 
 /// Whether a line holds `HH:MM:SS` anywhere: what is left of a damaged record.
 fn holds_time(line: &[u8]) -> bool {
-    line.windows(8).any(|window| {
-        b"00:00:00".iter().zip(window).all(|(sample, byte)| match sample {
-            b'0' => byte.is_ascii_digit(),
-            _ => sample == byte,
-        })
-    })
+    line.windows(8).any(is_time)
+}
+
+/// Whether eight characters have the shape of `HH:MM:SS`.
+fn is_time(text: &[u8]) -> bool {
+    let shape = |(sample, byte): (&u8, &u8)| if *sample == b'0' { byte.is_ascii_digit() } else { sample == byte };
+    b"00:00:00".iter().zip(text).all(shape)
 }
 
 #[cfg(test)]

@@ -98,16 +98,34 @@ impl PrintedTime {
     }
 }
 
+/// Digits of a number of a fixed width, the lowest ones of it.
+pub(super) fn digits<const N: usize>(mut number: u64) -> [u8; N] {
+    let mut digits = [b'0'; N];
+    for digit in digits.iter_mut().rev() {
+        *digit += (number % 10) as u8;
+        number /= 10;
+    }
+    digits
+}
+
+/// Text of characters that are known to be ASCII.
+pub(super) fn ascii(characters: &[u8]) -> &str {
+    core::str::from_utf8(characters).expect("digits and signs are ASCII")
+}
+
 impl fmt::Display for PrintedTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.ns / STEP_NS[0];
-        write!(f, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)?;
-        if self.decimals > 0 {
-            let sign = if self.comma { ',' } else { '.' };
-            let fraction = self.ns % STEP_NS[0] / self.resolution_ns();
-            write!(f, "{sign}{fraction:0width$}", width = usize::from(self.decimals))?;
+        let mut text = *b"00:00:00.0000";
+        text[..2].copy_from_slice(&digits::<2>(seconds / 3600));
+        text[3..5].copy_from_slice(&digits::<2>(seconds / 60 % 60));
+        text[6..8].copy_from_slice(&digits::<2>(seconds % 60));
+        text[9..].copy_from_slice(&digits::<4>(self.ns % STEP_NS[0] / STEP_NS[4]));
+        if self.comma {
+            text[8] = b',';
         }
-        Ok(())
+        let end = if self.decimals == 0 { 8 } else { 9 + usize::from(self.decimals) };
+        f.write_str(ascii(&text[..end]))
     }
 }
 
