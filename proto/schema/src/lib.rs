@@ -27,9 +27,11 @@
 
 mod digest;
 mod id;
+mod json_form;
 
 pub use digest::Digest;
 pub use id::{GatewayId, InvalidId, JournalEpoch, Sequence};
+pub use json_form::base64;
 pub use prost::Message;
 
 /// The messages of package `venue.v1`, and with the feature `grpc` its service.
