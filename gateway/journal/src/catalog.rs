@@ -8,7 +8,7 @@ use crate::{
     PerLane,
     format::{Checksum, FileName},
     gap::Skip,
-    skips::Skips,
+    skips::{self, Skips},
 };
 
 /// A segment that holds records of a lane.
@@ -52,12 +52,6 @@ impl Catalog {
         Some((entry, segments.get(after).map(|next| next.first)))
     }
 
-    /// The oldest segment that is no longer written, and its last sequence.
-    pub(crate) fn oldest_sealed(&self, lane: Lane) -> Option<(&SegmentEntry, Sequence)> {
-        let segments = &self.segments[lane];
-        Some((segments.first()?, segments.get(1)?.first.previous()))
-    }
-
     /// First sequence that is still stored, or the next one if nothing is.
     pub(crate) fn first_retained(&self, lane: Lane) -> Sequence {
         self.segments[lane].first().map_or(Sequence(1), |entry| entry.first)
@@ -65,8 +59,7 @@ impl Catalog {
 
     /// The skipped range that holds a sequence.
     pub(crate) fn skip_at(&self, lane: Lane, sequence: Sequence) -> Option<&Skip> {
-        let (_, skip) = self.skips[lane].range(..=sequence).next_back()?;
-        (sequence <= skip.last).then_some(skip)
+        skips::at(&self.skips[lane], sequence)
     }
 
     /// First sequence at or behind `from` that is skipped.

@@ -9,7 +9,7 @@ use crate::{
     gap::Skip,
     identity::{Occurrences, SourceKnowledge},
     interval::IntervalSet,
-    loss::OpenLoss,
+    loss::OpenGap,
     skips::Skips,
 };
 
@@ -25,7 +25,7 @@ pub(crate) struct Checkpoint {
     pub(crate) sources: Vec<SourceKnowledge>,
     pub(crate) skips: PerLane<Skips>,
     /// Losses that no durable record had ended.
-    pub(crate) losses: Vec<OpenLoss>,
+    pub(crate) losses: Vec<OpenGap>,
 }
 
 /// Writes a checkpoint of at most about `budget` bytes. Where keys do not fit, the
@@ -34,7 +34,7 @@ pub(crate) fn encode(
     durable: PerLane<Sequence>,
     sources: &[SourceKnowledge],
     skips: &PerLane<Skips>,
-    losses: &[OpenLoss],
+    losses: &[OpenGap],
     budget: usize,
     checksum: Checksum,
 ) -> (Vec<u8>, usize) {
@@ -119,7 +119,7 @@ pub(crate) fn decode(bytes: &[u8], checksum: Checksum) -> Option<Checkpoint> {
     let durable = PerLane { results: Sequence(fields.u64()?), telemetry: Sequence(fields.u64()?) };
     let skips = PerLane { results: take_skips(&mut fields)?, telemetry: take_skips(&mut fields)? };
     let loss_count = fields.u32()?;
-    let losses = (0..loss_count).map(|_| OpenLoss::take(&mut fields)).collect::<Option<_>>()?;
+    let losses = (0..loss_count).map(|_| OpenGap::take(&mut fields)).collect::<Option<_>>()?;
     let source_count = fields.u32()?;
     let mut sources = (0..source_count).map(|_| take_names_and_numbers(&mut fields)).collect::<Option<Vec<_>>>()?;
     for source in &mut sources {
@@ -163,23 +163,26 @@ fn take_intervals(fields: &mut Fields<'_>) -> Option<IntervalSet> {
 
 #[cfg(test)]
 mod tests {
+    use venue_schema::v1::GapCause;
+
     use super::*;
     use crate::identity::Identity;
 
     fn source(keys: u128) -> SourceKnowledge {
         let mut source = SourceKnowledge::named("finish");
         for key in 1..=keys {
-            source.learn(key as u64, Some(Identity::Key { hash: key, occurrence: 1 }), (Some(-7), key as u64));
+            source.learn(key as u64, Some(Identity::Key { hash: key, occurrence: 1 }), Some((Some(-7), key as u64)));
         }
-        source.learn(500, Some(Identity::Sequence { device: 3, epoch: 4, number: 5 }), (None, 9));
+        source.learn(500, Some(Identity::Sequence { device: 3, epoch: 4, number: 5 }), Some((None, 9)));
         source
     }
 
-    fn loss() -> OpenLoss {
-        OpenLoss {
+    fn loss() -> OpenGap {
+        OpenGap {
             lane: Lane::Results,
             source: "finish".into(),
             gap_id: "a-lost-1".into(),
+            cause: GapCause::DeviceDark,
             count: 3,
             first_receive_utc_ns: Some(-1),
             first_receive_monotonic_ns: None,

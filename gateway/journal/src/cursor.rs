@@ -13,8 +13,9 @@ use crate::{
         CURSOR_SLOT_BYTES, CursorSlot, FileName, MAX_CURSOR_NAME_BYTES, MAX_RECEIVER_ID_BYTES, PAGE_BYTES, Unreadable,
     },
     gap::RangeLoss,
+    interval::IntervalSet,
     journal::lock,
-    storage::{Storage, StorageFile, read_exact},
+    storage::{Storage, StorageFile, UnreadPages, is_unreadable, read_exact},
     writer::CommitError,
 };
 
@@ -72,7 +73,7 @@ pub(crate) struct CursorTable<F> {
 #[derive(Debug)]
 pub(crate) struct CursorsFound<F> {
     pub(crate) table: CursorTable<F>,
-    /// Both slots of so many cursors were unreadable though something stood there.
+    /// Both slots of so many cursors were unreadable though something stood there, or may have stood where the disk cannot read.
     pub(crate) damaged_count: u64,
 }
 
@@ -106,12 +107,21 @@ pub(crate) fn read_slots(bytes: &[u8]) -> Result<(Vec<Option<CursorSlot>>, u64),
 }
 
 impl<F: StorageFile> CursorTable<F> {
-    /// Opens the file of cursors, writing it where it is missing or too short.
-    pub(crate) fn open<S: Storage<File = F>>(storage: &S) -> Result<CursorsFound<F>, (io::Error, Option<u32>)> {
+    /// Opens the file of cursors, writing it where it is missing or too short, and over pages that cannot be read.
+    pub(crate) fn open<S: Storage<File = F>>(
+        storage: &S,
+        unread: &mut UnreadPages,
+    ) -> Result<CursorsFound<F>, (io::Error, Option<u32>)> {
         let plain = |error| (error, None);
+        let mut bytes_unread = IntervalSet::default();
         let file = match storage.open(FileName::CURSORS) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                storage.create(FileName::CURSORS).map_err(plain)?
+            }
+            Err(error) if is_unreadable(&error) => {
+                bytes_unread.insert_range(0, FILE_BYTES - 1);
+                storage.remove(FileName::CURSORS).map_err(plain)?;
                 storage.create(FileName::CURSORS).map_err(plain)?
             }
             Err(error) => return Err(plain(error)),
@@ -122,11 +132,21 @@ impl<F: StorageFile> CursorTable<F> {
             file.sync_data().map_err(plain)?;
             storage.sync_directory().map_err(plain)?;
         }
-        let bytes = read_exact(&file, 0, FILE_BYTES as usize).map_err(plain)?.unwrap_or_default();
+        let bytes = read_exact(&file, 0, FILE_BYTES as usize, &mut bytes_unread).map_err(plain)?.unwrap_or_default();
         let (slots, damaged_count) = read_slots(&bytes).map_err(|unreadable| match unreadable {
             Unreadable::Later(version) => (io::ErrorKind::Unsupported.into(), Some(version)),
             Unreadable::Damaged => (io::ErrorKind::InvalidData.into(), None),
         })?;
+        for &(first, last) in bytes_unread.intervals() {
+            // A slot is less than a page, and cannot be written where the rest of its page cannot be read.
+            file.write_all_at(&vec![0; (last - first + 1) as usize], first).map_err(plain)?;
+        }
+        if !bytes_unread.is_empty() {
+            file.sync_data().map_err(plain)?;
+        }
+        let unread_bytes: u64 = bytes_unread.intervals().iter().map(|(first, last)| last - first + 1).sum();
+        let damaged_count = damaged_count + unread_bytes / (2 * CURSOR_SLOT_BYTES);
+        unread.note(FileName::CURSORS, &bytes_unread);
         let entries = slots.into_iter().map(|slot| slot.map(|slot| Entry { slot, dirty: false })).collect();
         Ok(CursorsFound { table: Self { file, entries, last_sync: None }, damaged_count })
     }

@@ -101,13 +101,11 @@ impl<S: Storage> Journal<S> {
         let failed = |error: std::io::Error| CommitError::Halted { reason: format!("failed to open meta: {error}") };
         let open = || inner.storage.open(FileName::META).map_err(failed);
         let no_segment = |file| LaneWriter { file, generation: 0, checksum: Checksum::plain(), size: 0, offset: 0 };
-        let known = stage
-            .known
-            .iter()
-            .map(|source| SourceKnowledge { ordinals: Default::default(), ..source.clone() })
-            .collect();
+        let known = stage.known.iter().map(SourceKnowledge::for_new_epoch).collect();
         let meta = crate::meta::Meta::open(&*inner.storage, lock(&inner.meta).slot.clone()).map_err(failed)?;
-        let cursors = crate::cursor::CursorTable::open(&*inner.storage).map_err(|(error, _)| failed(error))?.table;
+        let cursors = crate::cursor::CursorTable::open(&*inner.storage, &mut crate::storage::UnreadPages::default())
+            .map_err(|(error, _)| failed(error))?
+            .table;
         let spares = std::mem::take(&mut *lock(&inner.spares));
         Ok(Self {
             inner: std::sync::Arc::new(Inner {
@@ -235,6 +233,10 @@ impl<S: Storage> Journal<S> {
     fn settle(&self, old_segments: &[SegmentEntry], epoch: JournalEpoch, now: Duration) -> Result<(), CommitError> {
         lock(&self.inner.cursors).begin_epoch(epoch);
         let outcome = self.sync_cursors_now(now).map_err(WriteFailure::of("sync", FileName::CURSORS));
+        // The other slot of `meta` still calls the epoch a coming one. Were this one lost, a start would drop all of it.
+        let slot = lock(&self.inner.meta).slot.clone();
+        let outcome = outcome
+            .and_then(|()| lock(&self.inner.meta).write(slot).map_err(WriteFailure::of("write", FileName::META)));
         let outcome = outcome.and_then(|()| {
             old_segments
                 .iter()
@@ -277,6 +279,7 @@ impl Stage {
             origin_bytes: 0,
             receive_utc_ns: None,
             receive_monotonic_ns: 0,
+            own: true,
         };
         self.append_unconditionally(lane, GATEWAY_SOURCE, &header, &event);
     }

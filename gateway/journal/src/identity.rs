@@ -251,6 +251,10 @@ impl DeviceNumbers {
     }
 }
 
+/// The name that stands for every source of which no readable record tells. Its ordinals are those that such a source may
+/// have in records that were lost; one that is new begins behind them.
+pub(crate) const UNKNOWN_SOURCES: &str = "";
+
 /// What is durable of one source: only of this it is said that it is known.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SourceKnowledge {
@@ -259,8 +263,10 @@ pub(crate) struct SourceKnowledge {
     pub(crate) ordinals: IntervalSet,
     pub(crate) keys: RecentKeys,
     pub(crate) numbers: DeviceNumbers,
-    /// When its latest record was received.
+    /// When it was last heard.
     pub(crate) last_received: Option<Received>,
+    /// The ordinal of that record in this process; 0 if it was learned from a checkpoint.
+    received_ordinal: u64,
 }
 
 /// A receive time: UTC ns if a date was known, and ns since the boot.
@@ -271,10 +277,25 @@ impl SourceKnowledge {
         Self { name: name.to_owned(), ..Self::default() }
     }
 
-    /// Takes in a record that is durable.
-    pub(crate) fn learn(&mut self, ordinal: u64, identity: Option<Identity>, received: Received) {
-        if self.ordinals.last().is_none_or(|last| ordinal > last) {
-            self.last_received = Some(received);
+    /// A source that has nothing yet, and begins behind an ordinal.
+    pub(crate) fn beginning_behind(ordinal: u64, name: &str) -> Self {
+        let mut source = Self::named(name);
+        if ordinal > 0 {
+            source.ordinals.insert_range(1, ordinal);
+        }
+        source
+    }
+
+    /// The same for another epoch, in which nothing has an ordinal yet.
+    pub(crate) fn for_new_epoch(&self) -> Self {
+        Self { ordinals: IntervalSet::default(), received_ordinal: 0, ..self.clone() }
+    }
+
+    /// Takes in a record that is durable. `received`: when the source was heard, if it was; the lanes
+    /// need not become durable in the order of ordinals.
+    pub(crate) fn learn(&mut self, ordinal: u64, identity: Option<Identity>, received: Option<Received>) {
+        if received.is_some() && ordinal >= self.received_ordinal {
+            (self.last_received, self.received_ordinal) = (received, ordinal);
         }
         if ordinal > 0 {
             self.ordinals.insert(ordinal);

@@ -10,6 +10,7 @@ use crate::{
     catalog::SegmentEntry,
     cursor::read_slots,
     format::{CursorSlot, FileName, Unreadable},
+    interval::IntervalSet,
     recovery::{
         Finding, OpenError,
         replay::Replay,
@@ -17,7 +18,7 @@ use crate::{
     },
     segment::SegmentFile,
     skips::Skips,
-    storage::{Storage, StorageFile, read_exact},
+    storage::{Storage, StorageFile, UnreadPages, is_unreadable, read_exact},
     visit::{Visited, visit},
 };
 
@@ -181,13 +182,13 @@ impl<S: Storage> ReadOnlyJournal<S> {
     ) -> Result<(PerLane<Vec<SegmentEntry>>, PerLane<Skips>, PerLane<Sequence>, Summary), OpenError> {
         let mut scan = scan(storage, Duration::ZERO)?;
         let Some(meta) = scan.meta.clone() else { return Err(OpenError::NoJournal) };
-        let cursors = read_cursors(storage)?;
+        let cursors = read_cursors(storage, &mut scan.unread)?;
         let checkpoint = scan.newest_checkpoint(storage)?;
         let marks = PerLane::from_fn(|lane| {
             let of_lane = cursors.iter().filter(|slot| slot.lane == lane && slot.epoch == meta.epoch);
             of_lane.map(|slot| slot.mark).max().unwrap_or_default()
         });
-        let mut replay = Replay::new(checkpoint, marks);
+        let mut replay = Replay::new(checkpoint, marks, std::mem::take(&mut scan.unread));
         replay.run(storage, &scan.segments, meta.newest)?;
         let ends = PerLane::from_fn(|lane| replay.mark[lane].plus(replay.tails[lane].records.len() as u64));
         let lanes = PerLane::from_fn(|lane| summarize(&scan, &replay, lane, ends[lane]));
@@ -254,7 +255,10 @@ impl<S: Storage> ReadOnlyJournal<S> {
     }
 
     fn first_receive_utc_ns(&self, entry: &SegmentEntry) -> io::Result<Option<i64>> {
-        let file = self.storage.open_read_only(&entry.name().to_string())?;
+        let file = match self.storage.open_read_only(&entry.name().to_string()) {
+            Err(error) if is_unreadable(&error) => return Ok(None),
+            file => file?,
+        };
         let mut segment = SegmentFile::new(file, entry.checksum())?;
         let mut offset = entry.data_start;
         while let Some(commit) = segment.commit_at(offset, 0)? {
@@ -347,16 +351,18 @@ fn summarize(scan: &Scan, replay: &Replay, lane: Lane, end: Sequence) -> LaneSum
     }
 }
 
-fn read_cursors<S: Storage>(storage: &S) -> Result<Vec<CursorSlot>, OpenError> {
-    let read = || -> io::Result<Vec<u8>> {
+fn read_cursors<S: Storage>(storage: &S, unread: &mut UnreadPages) -> Result<Vec<CursorSlot>, OpenError> {
+    let mut bytes_unread = IntervalSet::default();
+    let mut read = || -> io::Result<Vec<u8>> {
         let file = match storage.open_read_only(FileName::CURSORS) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_unreadable(&error) => return Ok(Vec::new()),
             file => file?,
         };
         let bytes = file.size()? as usize;
-        Ok(read_exact(&file, 0, bytes)?.unwrap_or_default())
+        Ok(read_exact(&file, 0, bytes, &mut bytes_unread)?.unwrap_or_default())
     };
     let bytes = read().map_err(OpenError::io("read", FileName::CURSORS))?;
+    unread.note(FileName::CURSORS, &bytes_unread);
     match read_slots(&bytes) {
         Ok((slots, _)) => Ok(slots.into_iter().flatten().collect()),
         Err(Unreadable::Later(version)) => Err(OpenError::LaterVersion { name: FileName::CURSORS.to_owned(), version }),

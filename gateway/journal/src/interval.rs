@@ -19,6 +19,11 @@ impl IntervalSet {
         &self.intervals
     }
 
+    /// Whether the set holds nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.intervals.is_empty()
+    }
+
     /// Whether the set holds a number.
     pub(crate) fn contains(&self, number: u64) -> bool {
         let after = self.intervals.partition_point(|&(first, _)| first <= number);

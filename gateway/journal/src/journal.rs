@@ -15,6 +15,7 @@ use crate::{
     catalog::Catalog,
     config::Geometry,
     cursor::CursorTable,
+    loss::OpenGap,
     retention::Spares,
     stage::{Append, AppendError, Appended, CommitDue, SourceId, Stage, StageGuard},
     storage::Storage,
@@ -120,16 +121,23 @@ pub struct LaneStatus {
 }
 
 impl<S: Storage> Journal<S> {
-    /// Registers a source by name; the same name gives the same source for the life of the journal.
+    /// Registers a source by its name, which is not empty; the same name gives the same source for the life of the journal.
     pub fn source(&self, name: &str) -> SourceId {
         lock(&self.inner.stage).source(name)
     }
 
-    /// When the latest durable record of a source was received: UTC ns if a date was known then, and
-    /// time since the boot of that time. None if the journal holds nothing of it.
+    /// When a source was last heard, as far as its durable records tell: UTC ns if a date was known then, and
+    /// time since the boot of that time. None if it never was. What the gateway itself said of it
+    /// ([`StageGuard::append_own`]) does not count.
     pub fn last_received(&self, source: SourceId) -> Option<(Option<i64>, Duration)> {
         let (utc_ns, monotonic_ns) = lock(&self.inner.stage).known[source.0 as usize].last_received?;
         Some((utc_ns, Duration::from_nanos(monotonic_ns)))
+    }
+
+    /// Gaps that were opened for a source ([`StageGuard::append_gap`]) and not ended, by this process or one before
+    /// it, oldest first. At most 128 are remembered over a restart; beyond that, the youngest are not.
+    pub fn open_gaps(&self) -> Vec<OpenGap> {
+        lock(&self.inner.stage).open_gaps()
     }
 
     /// Holds the stage, to append one event or several in a row. Keep it for a moment only:

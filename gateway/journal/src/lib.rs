@@ -60,10 +60,11 @@
 //!
 //! checkpoint: 0 "VCPT"  4 last durable results u64  12 last durable telemetry u64
 //!            skipped ranges of results, of telemetry: count u32, each first u64, last u64, length u32, gap event
-//!            losses that go on: count u32, each lane u8, known u8, 0 0, events so far u64, first received UTC ns i64, ns since
-//!            the boot u64, length u32, source, length u32, gap id; known: bit 0 UTC, bit 1 ns since the boot
+//!            losses that go on: count u32, each lane u8, known u8, cause u8, 0, events so far u64, first received UTC ns i64,
+//!            ns since the boot u64, length u32, source, length u32, gap id; known: bit 0 UTC, bit 1 ns since the boot;
+//!            cause: that of the gap, 0 = for want of room
 //!            sources: count u32, each length u32, name, ordinals, last received, count u32 of (device u64, epoch u64,
-//!            numbers)
+//!            numbers); one without a name stands for all that are not named
 //!            then for each source: count u32 of (key u128, occurrences given u32, stored u32), oldest first
 //!            checksum of the segment over all before
 //!            last received: bit 0 known, bit 1 with UTC u8, UTC ns i64, ns since the boot u64
@@ -77,7 +78,8 @@
 //! record:    0 checksum of the segment over 4..end of the element
 //!            4 size of the element u32    8 sequence u64
 //!           16 kind u8 (1 event, 2 skip, 3 event that declares a hole in ordinals)
-//!           17 identity u8 (0 none, 1 number, 2 key)    18 size of the origin field u16    20 0 u32
+//!           17 identity u8 (0 none, 1 number, 2 key)    18 size of the origin field u16
+//!           20 flags u32: bit 0, the gateway itself says it, its source was not heard
 //!           24 receive time UTC ns i64, the least number = unknown     32 receive time monotonic ns u64
 //!           40 (1) device xxh3-64, epoch u64, number u64   (2) xxh3-128 of device, epoch and key; occurrence u64
 //!           then the element, padded to 8
@@ -144,6 +146,7 @@ pub use inspect::{
 };
 pub use journal::{Journal, LaneStatus, Status, Watermarks};
 pub use lane::PerLane;
+pub use loss::OpenGap;
 pub use reader::{Limits, ReadError, ReadItem, Reader, RecordRun};
 pub use recovery::{Finding, LaneRecovery, OpenError, OrdinalHole, Recovery};
 pub use retention::{HousekeepError, Housekeeping};

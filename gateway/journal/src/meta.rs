@@ -4,7 +4,8 @@ use std::io;
 
 use crate::{
     format::{FileName, META_SLOT_BYTES, MetaSlot, Unreadable},
-    storage::{Storage, StorageFile, read_exact},
+    interval::IntervalSet,
+    storage::{Storage, StorageFile, UnreadPages, is_unreadable, read_exact},
 };
 
 /// The open file and what it says.
@@ -28,15 +29,22 @@ pub(crate) fn newest_slot(bytes: &[u8]) -> Result<Option<MetaSlot>, u32> {
 }
 
 /// The bytes of the file, or none if there is no such file.
-pub(crate) fn read<S: Storage>(storage: &S) -> io::Result<Option<Vec<u8>>> {
-    match storage.open_read_only(FileName::META) {
+pub(crate) fn read<S: Storage>(storage: &S, unread: &mut UnreadPages) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes_unread = IntervalSet::default();
+    let bytes = match storage.open_read_only(FileName::META) {
         Ok(file) => {
             let bytes = file.size()?.min(2 * META_SLOT_BYTES) as usize;
-            Ok(Some(read_exact(&file, 0, bytes)?.unwrap_or_default()))
+            read_exact(&file, 0, bytes, &mut bytes_unread)?
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if is_unreadable(&error) => {
+            bytes_unread.insert_range(0, 2 * META_SLOT_BYTES - 1);
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    unread.note(FileName::META, &bytes_unread);
+    Ok(Some(bytes.unwrap_or_default()))
 }
 
 impl<F: StorageFile> Meta<F> {

@@ -15,7 +15,7 @@ use crate::{
     gap::RangeLoss,
     journal::lock,
     segment::{CommitAt, Met, SegmentFile, walk},
-    storage::Storage,
+    storage::{Storage, is_unreadable},
     writer::CommitError,
 };
 
@@ -82,7 +82,7 @@ impl RecordRun {
 /// Why a lane cannot be read at some place.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// Records below the watermark are damaged; [`Journal::declare_quarantined`] sets them aside.
+    /// Records below the watermark are damaged, or the disk cannot read them; [`Journal::declare_quarantined`] sets them aside.
     #[error("records {first} to {last} of the {} lane are damaged on disk", .lane.name())]
     Damaged {
         /// The lane.
@@ -244,7 +244,13 @@ impl<S: Storage> Reader<S> {
             Ok(found) => found,
             Err(error) => {
                 self.place = None;
-                return if self.is_gone(generation) { Err(self.not_retained()) } else { Err(failed(error)) };
+                return Err(match () {
+                    () if self.is_gone(generation) => self.not_retained(),
+                    () if is_unreadable(&error) => {
+                        ReadError::Damaged { lane: self.lane, first: from, last: stop.previous() }
+                    }
+                    () => failed(error),
+                });
             }
         };
         if run.count > 0 {

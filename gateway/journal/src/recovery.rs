@@ -6,7 +6,7 @@
 //! C  invalid records at or below the mark: quarantined, declared by a skip record; reading
 //!    goes on at the next sound record or commit
 //! D  damaged header of a segment: without sound commits it is a spare, else it is read without its header
-//! E  a segment is missing: its range is quarantined; if it is the newest of its lane, which `meta` notes, every sequence
+//! E  a segment is missing, or cannot be opened or read where its records were, and is left alone then: its range is quarantined; if it is the newest of its lane, which `meta` notes, every sequence
 //!    that it may have held is, and none of them is given again
 //! F  a cursor's mark is beyond the last record: as C, for that mark proves what was durable
 //! G  a segment of another journal: left alone and reported; another gateway's journal is refused
@@ -15,10 +15,16 @@
 //! J  damaged `meta`: the other slot, or else what the newest segment's header says
 //! K  an epoch that was being begun: undone, to be begun again
 //! L  damaged cursors: they start again at the oldest record
+//! M  bad sectors: what cannot be read counts as damaged, and is C, D, I, J or L as well by what stood there; at the end of a
+//!    lane, where nothing tells a tear from rot, all that may have stood there is quarantined (C) and not cut (B)
 //! ```
 //!
 //! The *mark* of a lane is the highest sequence that something proves was durable: a commit header of either lane, the
 //! first sequence of a segment, a cursor.
+//!
+//! What is lost (C, E) may have held ordinals that nothing else tells of. Each source that no later record of the lane tells
+//! of goes on behind all that it may have had there, one that is new behind all that a source nobody knows may have had; a
+//! gap declares the range between.
 
 mod missing;
 mod open;
@@ -40,8 +46,8 @@ pub struct Recovery {
     pub epoch: JournalEpoch,
     /// Each lane.
     pub lanes: PerLane<LaneRecovery>,
-    /// Holes in sources' ordinals, left by records that never became durable. Each is declared already, by a gap event
-    /// (`never_durable`) in the results lane.
+    /// Holes in sources' ordinals, left by records that never became durable or were lost. Each is declared already, by a
+    /// gap event (`never_durable` or `quarantined`) in the results lane.
     pub declared_holes: Vec<OrdinalHole>,
     /// Everything that was not as it should be, for people.
     pub findings: Vec<Finding>,
@@ -54,6 +60,9 @@ pub struct LaneRecovery {
     pub first_retained: Sequence,
     /// Last sequence that is durable.
     pub last_durable: Sequence,
+    /// Last sequence that was found. Beyond `last_durable` where there was no room to write sound records again: they wait
+    /// in memory, and a receiver may hold them already.
+    pub last_found: Sequence,
     /// Records above the mark that were sound, and were written again.
     pub rewritten_count: u64,
     /// Torn bytes that were cut off.
@@ -65,12 +74,14 @@ pub struct LaneRecovery {
 /// Ordinals of a source that are in no record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrdinalHole {
-    /// The source.
+    /// The source; empty for every source of which no other record tells.
     pub source: String,
     /// First ordinal missing.
     pub first: u64,
     /// Last ordinal missing.
     pub last: u64,
+    /// How many of them were given; none if lost records may have any of them.
+    pub count: Option<u64>,
 }
 
 /// Something that was not as it should be.
@@ -88,6 +99,11 @@ pub enum OpenError {
     /// Another process has it open.
     #[error("the journal is in use by another process; stop that one first")]
     Locked,
+    /// There are segments, and nothing of them can be read, or nothing that says whose they are.
+    #[error(
+        "the disk reads nothing of the journal's segments, and nothing of it was touched; check the disk and its cable and start again, or move the journal's files away to begin without them"
+    )]
+    Unreadable,
     /// There is none, and it was only to be read.
     #[error("there is no journal in the directory; name a gateway's data directory")]
     NoJournal,

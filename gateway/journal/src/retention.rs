@@ -16,7 +16,7 @@ use crate::{
     journal::lock,
     skips,
     stage::Room,
-    storage::{Storage, is_full},
+    storage::{Storage, StorageFile as _, is_full, is_unreadable},
     writer::{WriteFailure, Writer, preallocate},
 };
 
@@ -90,7 +90,7 @@ impl<S: Storage> Journal<S> {
         for lane in Lane::ALL {
             loop {
                 let mut writer = lock(&self.inner.writer);
-                let Some(entry) = self.oldest_delivered(lane) else { break };
+                let Some(entry) = self.oldest_delivered(&writer, lane) else { break };
                 let kept = now.saturating_sub(entry.sealed_at.unwrap_or(now));
                 let crowded = self.segment_count(lane) >= self.limit(lane) || self.reserve_is_short();
                 if kept < self.inner.keep[lane] && !crowded {
@@ -158,11 +158,18 @@ impl<S: Storage> Journal<S> {
     }
 
     /// The oldest closed segment, if every required cursor has passed it.
-    fn oldest_delivered(&self, lane: Lane) -> Option<SegmentEntry> {
+    fn oldest_delivered(&self, writer: &Writer<S::File>, lane: Lane) -> Option<SegmentEntry> {
         let passed = self.passed(lane);
+        let (entry, last) = self.oldest_closed(writer, lane)?;
+        (last <= passed).then_some(entry)
+    }
+
+    /// The oldest segment that is no longer written, and its last sequence.
+    fn oldest_closed(&self, writer: &Writer<S::File>, lane: Lane) -> Option<(SegmentEntry, Sequence)> {
         let catalog = self.inner.catalog.read().expect("no thread panics while it holds the catalog");
-        let (entry, last) = catalog.oldest_sealed(lane)?;
-        (last <= passed).then(|| entry.clone())
+        let [oldest, next, ..] = &catalog.segments[lane][..] else { return None };
+        // One that could not be wholly begun may stand behind the one that is written.
+        (oldest.generation != writer.lanes[lane].generation).then(|| (oldest.clone(), next.first.previous()))
     }
 
     /// A file for the next segment of a lane. In this order: what is ready beyond the
@@ -182,7 +189,7 @@ impl<S: Storage> Journal<S> {
                 return Ok(spare);
             }
         }
-        if let Some(entry) = self.oldest_delivered(lane) {
+        if let Some(entry) = self.oldest_delivered(writer, lane) {
             self.retire(writer, &entry, now)?;
         } else if lane == Lane::Telemetry {
             self.shed_oldest(writer, now)?;
@@ -231,11 +238,7 @@ impl<S: Storage> Journal<S> {
     fn shed_oldest(&self, writer: &mut Writer<S::File>, now: Duration) -> Result<(), WriteFailure> {
         let lane = Lane::Telemetry;
         let passed = self.passed(lane);
-        let oldest = {
-            let catalog = self.inner.catalog.read().expect("no thread panics while it holds the catalog");
-            catalog.oldest_sealed(lane).map(|(entry, last)| (entry.clone(), last))
-        };
-        let Some((entry, last)) = oldest else { return Err(WriteFailure::NoSpace(lane)) };
+        let Some((entry, last)) = self.oldest_closed(writer, lane) else { return Err(WriteFailure::NoSpace(lane)) };
         let first = entry.first.max(passed.next());
         if first <= last {
             let extent = LossExtent { receive_utc_ns: entry.receive_utc_ns, ..LossExtent::default() };
@@ -296,17 +299,16 @@ impl<S: Storage> Journal<S> {
         }
         let name = entry.name();
         self.recycle(name).map_err(|error| {
-            // What is still there is retired first when it is tried again: were a younger one gone before it, the
-            // next start would miss that one in the middle of the lane.
-            if self.inner.storage.open_read_only(&name.to_string()).is_ok() {
-                let mut catalog = self.inner.catalog.write().expect("no thread panics while it holds the catalog");
-                catalog.segments[entry.lane].insert(0, entry.clone());
-            }
+            // It is retired first when it is tried again, even if only the sync of the directory is left: were a younger one
+            // gone before this one is gone for good, a start might miss that one in the middle of the lane.
+            let mut catalog = self.inner.catalog.write().expect("no thread panics while it holds the catalog");
+            catalog.segments[entry.lane].insert(0, entry.clone());
             WriteFailure::of("retire", name)(error)
         })
     }
 
-    /// Makes a spare of a file that holds nothing of value, or removes it where none is wanted.
+    /// Makes a spare of a file that holds nothing of value, or removes it where none is wanted. One that is gone already is made
+    /// sure to stay so.
     pub(crate) fn recycle(&self, name: FileName) -> io::Result<()> {
         let storage = &*self.inner.storage;
         let number = {
@@ -316,9 +318,12 @@ impl<S: Storage> Journal<S> {
         };
         let wanted =
             (lock(&self.inner.spares).ready.len() as u64) < self.inner.geometry.reserve_segments + READY_SPARES;
-        let fits =
-            storage.open_read_only(&name.to_string()).and_then(|file| crate::storage::StorageFile::size(&file))?
-                == self.inner.geometry.segment_bytes;
+        let size = storage.open_read_only(&name.to_string()).and_then(|file| file.size());
+        let fits = match size {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return storage.sync_directory(),
+            Err(error) if is_unreadable(&error) => false,
+            size => size? == self.inner.geometry.segment_bytes,
+        };
         if !(wanted && fits) {
             storage.remove(&name.to_string())?;
             return storage.sync_directory();

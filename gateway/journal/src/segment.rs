@@ -4,7 +4,8 @@ use std::io;
 
 use crate::{
     format::{COMMIT_HEADER_BYTES, COMMIT_MAGIC, Checksum, CommitHeader, RecordHeader},
-    storage::StorageFile,
+    interval::IntervalSet,
+    storage::{StorageFile, read_over},
 };
 
 /// Bytes that are read at a time.
@@ -18,6 +19,8 @@ pub(crate) struct SegmentFile<F> {
     size: u64,
     window: Vec<u8>,
     window_start: u64,
+    /// Bytes that could not be read.
+    pub(crate) unread: IntervalSet,
 }
 
 /// One commit, by its place in the file.
@@ -42,7 +45,7 @@ pub(crate) struct RecordAt<'a> {
 impl<F: StorageFile> SegmentFile<F> {
     pub(crate) fn new(file: F, checksum: Checksum) -> io::Result<Self> {
         let size = file.size()?;
-        Ok(Self { file, checksum, size, window: Vec::new(), window_start: 0 })
+        Ok(Self { file, checksum, size, window: Vec::new(), window_start: 0, unread: IntervalSet::default() })
     }
 
     /// Forgets what was read ahead, for the file may have been written since.
@@ -57,7 +60,7 @@ impl<F: StorageFile> SegmentFile<F> {
         if offset < self.window_start || end > window_end {
             let wanted = self.size.saturating_sub(offset).min(bytes.max(WINDOW_BYTES) as u64);
             self.window.resize(wanted as usize, 0);
-            let got = self.file.read_at(&mut self.window, offset);
+            let got = read_over(&self.file, &mut self.window, offset, &mut self.unread);
             self.window.truncate(*got.as_ref().unwrap_or(&0));
             self.window_start = offset;
             got?;
@@ -141,14 +144,16 @@ pub(crate) enum Met<'a> {
 }
 
 /// Where a walk through a segment ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WalkEnd {
     /// Behind the last commit: where the next one may be written.
     pub(crate) offset: u64,
     /// Bytes of damaged records in the last commit.
     pub(crate) torn_bytes: u64,
-    /// Damage that sound commits follow was met.
+    /// Damage that sound commits follow was met, or bytes that cannot be read, wherever they are.
     pub(crate) damaged: bool,
+    /// Bytes that could not be read.
+    pub(crate) unread: IntervalSet,
     /// Highest session of a commit.
     pub(crate) session: u32,
 }
@@ -161,7 +166,8 @@ pub(crate) fn walk<F: StorageFile>(
     lookahead: u64,
     mut visit: impl FnMut(Met<'_>),
 ) -> io::Result<WalkEnd> {
-    let mut end = WalkEnd { offset: data_start, torn_bytes: 0, damaged: false, session: 0 };
+    let mut end =
+        WalkEnd { offset: data_start, torn_bytes: 0, damaged: false, unread: IntervalSet::default(), session: 0 };
     loop {
         let commit = match segment.commit_at(end.offset, end.session)? {
             Some(commit) => commit,
@@ -170,7 +176,7 @@ pub(crate) fn walk<F: StorageFile>(
                     end.damaged = true;
                     commit
                 }
-                None => return Ok(end),
+                None => break,
             },
         };
         end.damaged |= end.torn_bytes > 0;
@@ -179,6 +185,9 @@ pub(crate) fn walk<F: StorageFile>(
         end.torn_bytes = walk_records(segment, &commit, &mut visit)?;
         end.offset = commit.end;
     }
+    end.unread.clone_from(&segment.unread);
+    end.damaged |= !end.unread.is_empty();
+    Ok(end)
 }
 
 /// Visits the sound records of a commit; says how many bytes are damaged.

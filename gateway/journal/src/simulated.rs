@@ -2,7 +2,7 @@
 //!
 //! It tells what was synced from what was only written, page by page. A power cut keeps any subset of unsynced
 //! pages, and unsynced creations, renames and removals may or may not survive. It can be full, fail an operation,
-//! lose pages in a failed sync while reads still return them from the cache, and rot. Every write, sync and change of
+//! lose pages in a failed sync while reads still return them from the cache, rot, and have sectors that cannot be read. Every write, sync and change of
 //! names is counted, so that a test can cut a scenario at each of them.
 //!
 //! ```
@@ -125,6 +125,28 @@ impl MemoryStorage {
         held(&self.disk).flip_bit(name, offset, bit);
     }
 
+    /// Pages of 4096 bytes that hold any of these bytes of a file cannot be read from now on: reading them is EIO, after a restart
+    /// as well, until they are written whole, which maps them to other sectors; writing them in part is EIO.
+    ///
+    /// # Panics
+    /// If there is no such file.
+    pub fn unreadable(&self, name: &str, first_byte: u64, last_byte: u64) {
+        held(&self.disk).unreadable(name, first_byte, last_byte);
+    }
+
+    /// A file cannot be opened from now on, which is EIO. It can be renamed and removed.
+    ///
+    /// # Panics
+    /// If there is no such file.
+    pub fn unopenable(&self, name: &str) {
+        held(&self.disk).unopenable(name);
+    }
+
+    /// All that could not be read or opened can be again, as on a disk that was unplugged for a while.
+    pub fn readable_again(&self) {
+        held(&self.disk).readable_again();
+    }
+
     /// The bytes of a file as a reader sees them; none if there is no such file.
     pub fn contents(&self, name: &str) -> Option<Vec<u8>> {
         held(&self.disk).contents(name)
@@ -151,6 +173,7 @@ impl MemoryStorage {
         let disk = held(&self.disk);
         disk.check_power()?;
         let file = disk.find(name)?;
+        disk.check_openable(file)?;
         Ok(MemoryFile { disk: Arc::clone(&self.disk), file, process: disk.process, writable })
     }
 }
@@ -211,7 +234,7 @@ impl MemoryFile {
 impl StorageFile for MemoryFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut disk = self.held()?;
-        Ok(disk.read(self.file, buffer, offset))
+        disk.read(self.file, buffer, offset)
     }
 
     fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {

@@ -16,6 +16,12 @@ pub const MAX_SKIPS_PER_LANE: usize = 64;
 /// The skipped ranges of a lane, by their first sequence.
 pub(crate) type Skips = BTreeMap<Sequence, Skip>;
 
+/// The skipped range that holds a sequence.
+pub(crate) fn at(skips: &Skips, sequence: Sequence) -> Option<&Skip> {
+    let (_, skip) = skips.range(..=sequence).next_back()?;
+    (sequence <= skip.last).then_some(skip)
+}
+
 /// Brings ranges back within their bound, after one was added. Those `gone` first that nobody asks for again.
 pub(crate) fn bound(
     skips: &mut Skips,

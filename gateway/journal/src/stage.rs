@@ -5,6 +5,7 @@ mod append;
 mod batch;
 mod due;
 mod guard;
+mod holes;
 mod known;
 mod losses;
 mod origin;
@@ -15,6 +16,7 @@ pub(crate) use batch::{Batch, StagedRecord};
 pub(crate) use due::CommitTimes;
 pub use due::{CLOSING_COMMIT_DELAY, CommitDue};
 pub use guard::StageGuard;
+pub(crate) use holes::StagedHole;
 pub(crate) use origin::origin_of;
 
 use std::collections::BTreeMap;
@@ -74,6 +76,8 @@ pub(crate) struct Stage {
     /// The largest record so far, bytes.
     pub(crate) largest_record: u64,
     losses: Losses,
+    /// Declarations of holes that are not durable yet.
+    holes: Vec<StagedHole>,
 }
 
 impl Stage {
@@ -126,6 +130,7 @@ impl Stage {
             times: CommitTimes::default(),
             largest_record: 0,
             losses: Losses::default(),
+            holes: Vec::new(),
         }
     }
 
@@ -143,11 +148,12 @@ impl Stage {
         let name = &name[..cut];
         SourceId(match self.by_name.get(name) {
             Some(&index) => index,
-            None => self.add_source(SourceKnowledge::named(name)),
+            None => self.add_source(SourceKnowledge::beginning_behind(self.passed_by_unknown(), name)),
         })
     }
 
-    pub(crate) fn append(&mut self, append: Append<'_>) -> Result<Appended, AppendError> {
+    /// Gives an event its place. `own`: the gateway itself says it.
+    pub(crate) fn append(&mut self, append: Append<'_>, own: bool) -> Result<Appended, AppendError> {
         let identity = Identity::of(append.identity);
         if let Some(known) = identity.and_then(|identity| self.find(append.lane, append.source, identity)) {
             return Ok(known);
@@ -162,16 +168,16 @@ impl Stage {
             }
             return Err(refusal);
         }
-        let ordinal = self.staged[append.source.0 as usize].next_ordinal;
-        let sequence = self.put(RecordKind::Event, &append, identity, ordinal);
-        self.staged[append.source.0 as usize].next_ordinal += 1;
+        let sequence = self.put(RecordKind::Event, &append, identity, own);
         self.remember_pending(append.lane, append.source, identity, sequence);
         Ok(Appended::Stored { lane: append.lane, sequence })
     }
 
-    /// Stages a record under the next sequence of its lane.
-    fn put(&mut self, kind: RecordKind, append: &Append<'_>, identity: Option<Identity>, ordinal: u64) -> Sequence {
+    /// Stages a record under the next sequence of its lane and the next ordinal of its source.
+    fn put(&mut self, kind: RecordKind, append: &Append<'_>, identity: Option<Identity>, own: bool) -> Sequence {
         let sequence = self.lanes[append.lane].next;
+        let ordinal = self.staged[append.source.0 as usize].next_ordinal;
+        self.staged[append.source.0 as usize].next_ordinal += 1;
         let name = &self.known[append.source.0 as usize].name;
         let origin = OriginRef { stage: self, lane: append.lane, sequence, source: name, ordinal };
         let origin_bytes = origin.field_bytes();
@@ -185,6 +191,7 @@ impl Stage {
             origin_bytes: u16::try_from(origin_bytes).expect("names of gateways and sources are bounded"),
             receive_utc_ns: append.receive_utc_ns,
             receive_monotonic_ns: append.receive_monotonic_ns,
+            own,
         };
         let mut bytes = std::mem::take(&mut self.lanes[append.lane].waiting.bytes);
         let start = bytes.len();
@@ -210,7 +217,7 @@ impl Stage {
             source: append.source.0,
             ordinal,
             identity,
-            received: (append.receive_utc_ns, append.receive_monotonic_ns),
+            received: header.received(),
         });
         lane.staged_bytes += cost;
         lane.next = sequence.next();
@@ -244,10 +251,7 @@ impl Stage {
         if stage.staged_bytes + self.cost(&append) > bound.saturating_add(LOSS_RECORD_BYTES) {
             return None;
         }
-        let ordinal = self.staged[source.0 as usize].next_ordinal;
-        let sequence = self.put(kind, &append, None, ordinal);
-        self.staged[source.0 as usize].next_ordinal += 1;
-        Some(sequence)
+        Some(self.put(kind, &append, None, true))
     }
 
     /// Stages a copy of a record of another epoch, past all bounds: the caller commits in between.
@@ -262,9 +266,7 @@ impl Stage {
             receive_utc_ns: header.receive_utc_ns,
             receive_monotonic_ns: header.receive_monotonic_ns,
         };
-        let ordinal = self.staged[source.0 as usize].next_ordinal;
-        self.put(RecordKind::Event, &append, header.identity, ordinal);
-        self.staged[source.0 as usize].next_ordinal += 1;
+        self.put(RecordKind::Event, &append, header.identity, header.own);
     }
 
     /// Takes in records that recovery kept and that a commit will write again.
@@ -285,6 +287,15 @@ impl Stage {
         stage.next = sequence;
         stage.waiting.first = sequence;
         stage.must_retry = true;
+    }
+
+    /// Takes all that waits into a batch behind records that recovery kept, to be written with them.
+    pub(crate) fn take_behind(&mut self, lane: Lane, kept: &mut Batch) {
+        let mut waiting = self.take(lane, usize::MAX);
+        assert_eq!(waiting.first, kept.last().next(), "what waits follows what was kept");
+        kept.bytes.append(&mut waiting.bytes);
+        kept.records.append(&mut waiting.records);
+        self.lanes[lane].must_retry = true;
     }
 
     /// Takes waiting records for a commit, of at most `limit` bytes but at least one.
@@ -318,5 +329,6 @@ impl Stage {
         stage.durable = batch.last();
         assert!(stage.durable < stage.next, "what is durable was staged before");
         self.settle_losses(lane, batch.last());
+        self.settle_holes(lane, batch.last());
     }
 }

@@ -9,8 +9,8 @@ use crate::{
     format::{RecordHeader, unframe_element},
     gap::Skip,
     segment::{Met, SegmentFile, walk},
-    skips::Skips,
-    storage::Storage,
+    skips::{self, Skips},
+    storage::{Storage, is_unreadable},
 };
 
 /// What stands at a place of a lane.
@@ -25,7 +25,7 @@ pub(crate) enum Visited<'a> {
 }
 
 /// Goes through a lane from `from` to `to`, in order. Needs no catalog: a segment that
-/// vanished meanwhile shows as a damaged range.
+/// vanished meanwhile, and what cannot be read, shows as a damaged range.
 pub(crate) fn visit<S: Storage>(
     storage: &S,
     segments: &[SegmentEntry],
@@ -42,7 +42,7 @@ pub(crate) fn visit<S: Storage>(
         }
         let file = match storage.open_read_only(&entry.name().to_string()) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_unreadable(&error) => continue,
             Err(error) => return Err(error),
         };
         let mut segment = SegmentFile::new(file, entry.checksum())?;
@@ -84,9 +84,7 @@ impl LaneVisit<'_> {
     fn fill_up_to(&mut self, before: Sequence) {
         let before = before.min(Sequence(self.to.0.saturating_add(1)));
         while self.next < before && !self.stopped {
-            let covering =
-                self.skips.range(..=self.next).next_back().map(|(_, skip)| skip).filter(|skip| self.next <= skip.last);
-            if let Some(skip) = covering {
+            if let Some(skip) = skips::at(self.skips, self.next) {
                 let skip = skip.from(self.next);
                 self.next = skip.last.next();
                 self.tell(Visited::Skip(&skip));

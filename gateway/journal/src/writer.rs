@@ -16,7 +16,7 @@ use crate::{
     format::{COMMIT_HEADER_BYTES, Checksum, CommitHeader, FileName, RecordHeader, RecordKind, SkipPayload},
     gap::Skip,
     stage::Batch,
-    storage::{Storage, StorageFile},
+    storage::{Storage, StorageFile, is_unreadable},
 };
 
 /// The segment of a lane that is being written.
@@ -69,6 +69,10 @@ pub(crate) enum WriteFailure {
 impl WriteFailure {
     pub(crate) fn of(what: &'static str, name: impl ToString) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::Failed(what, name.to_string(), error)
+    }
+
+    pub(crate) fn is_bad_sector(&self) -> bool {
+        matches!(self, Self::Failed(_, _, error) if is_unreadable(error))
     }
 }
 
@@ -154,6 +158,7 @@ impl<S: Storage> Journal<S> {
             origin_bytes: 0,
             receive_utc_ns: None,
             receive_monotonic_ns: 0,
+            own: false,
         };
         let mut record = Vec::with_capacity(header.record_bytes());
         header.put(&mut record);

@@ -3,7 +3,7 @@
 use venue_schema::Sequence;
 
 use super::{Checksum, Fields};
-use crate::identity::Identity;
+use crate::identity::{Identity, Received};
 
 /// Size of a record's header without an identity, bytes.
 const PLAIN_BYTES: usize = 40;
@@ -11,6 +11,8 @@ const PLAIN_BYTES: usize = 40;
 const IDENTITY_BYTES: usize = 24;
 /// Stands for a receive time that is not known.
 const NO_RECEIVE_UTC: i64 = i64::MIN;
+/// The flag of what the gateway itself says.
+const OWN: u32 = 1;
 /// Tag of `Batch.events`, the first byte of a framed element.
 const ELEMENT_TAG: u8 = 0x12;
 
@@ -56,6 +58,8 @@ pub(crate) struct RecordHeader {
     pub(crate) origin_bytes: u16,
     pub(crate) receive_utc_ns: Option<i64>,
     pub(crate) receive_monotonic_ns: u64,
+    /// The gateway itself says it, and its source was not heard then.
+    pub(crate) own: bool,
 }
 
 impl RecordHeader {
@@ -77,7 +81,7 @@ impl RecordHeader {
         let identity_kind = self.identity.map_or(0, Identity::kind);
         into.extend_from_slice(&[self.kind.as_byte(), identity_kind]);
         into.extend_from_slice(&self.origin_bytes.to_le_bytes());
-        into.extend_from_slice(&[0; 4]);
+        into.extend_from_slice(&(if self.own { OWN } else { 0 }).to_le_bytes());
         into.extend_from_slice(&self.receive_utc_ns.unwrap_or(NO_RECEIVE_UTC).to_le_bytes());
         into.extend_from_slice(&self.receive_monotonic_ns.to_le_bytes());
         if let Some(identity) = self.identity {
@@ -103,14 +107,19 @@ impl RecordHeader {
         let kind = RecordKind::from_byte(fields.u8()?)?;
         let identity_kind = fields.u8()?;
         let origin_bytes = fields.u16()?;
-        fields.u32()?;
+        let own = fields.u32()? & OWN != 0;
         let receive_utc_ns = Some(fields.i64()?).filter(|&utc| utc != NO_RECEIVE_UTC);
         let receive_monotonic_ns = fields.u64()?;
         let identity = match identity_kind {
             0 => None,
             kind => Some(Identity::decode(kind, fields.array::<IDENTITY_BYTES>()?)?),
         };
-        Some(Self { element_bytes, sequence, kind, identity, origin_bytes, receive_utc_ns, receive_monotonic_ns })
+        Some(Self { element_bytes, sequence, kind, identity, origin_bytes, receive_utc_ns, receive_monotonic_ns, own })
+    }
+
+    /// When its source was heard; none if it was not.
+    pub(crate) fn received(&self) -> Option<Received> {
+        (!self.own).then_some((self.receive_utc_ns, self.receive_monotonic_ns))
     }
 
     /// Reads a record and checks it; its header and its element, or none.
@@ -180,6 +189,7 @@ mod tests {
             origin_bytes: 0,
             receive_utc_ns: Some(-1),
             receive_monotonic_ns: 3,
+            own: true,
         }
     }
 

@@ -11,14 +11,16 @@ use crate::{
     config::MAX_SEGMENT_BYTES,
     format::{FileName, SegmentNote},
     interval::IntervalSet,
-    segment::Met,
+    segment::{Met, WalkEnd},
     storage::Storage,
 };
 
-/// More records than the largest segment holds: the smallest takes 80 bytes, with its origin.
+/// The smallest record, with its origin.
+const LEAST_RECORD_BYTES: u64 = 80;
+/// More records than the largest segment holds.
 const MAX_RECORDS_PER_SEGMENT: u64 = 1 << 20;
 
-const _: () = assert!(MAX_SEGMENT_BYTES / 80 < MAX_RECORDS_PER_SEGMENT);
+const _: () = assert!(MAX_SEGMENT_BYTES / LEAST_RECORD_BYTES < MAX_RECORDS_PER_SEGMENT);
 
 impl Replay {
     /// Case E for the newest segment: what was in it is not known. All that it may have held counts as durable, so
@@ -30,6 +32,20 @@ impl Replay {
         let name = FileName::segment(lane, note.generation);
         let text = format!("{name}, the newest of its lane, is missing; {} to {last} may have been in it", note.first);
         self.findings.push(Finding { case: 'E', text });
+    }
+
+    /// Case M at the end of a lane, from where its last sound commit starts: what cannot be read there may have been durable, and what
+    /// would prove it may stand in the same sector. As many sequences as fit count as durable, so that none is given again.
+    pub(super) fn miss_end(&mut self, lane: Lane, last_commit: u64, next: Sequence, end: &WalkEnd) {
+        let bytes = end.unread.intervals();
+        if let Some((_, last)) = bytes.iter().rfind(|(first, last)| *first <= end.offset && last_commit <= *last) {
+            let behind = (last + 1).saturating_sub(end.offset).div_ceil(LEAST_RECORD_BYTES);
+            let last = next.plus(behind).previous();
+            if last > self.mark[lane] {
+                self.mark[lane] = last;
+                self.unread_end[lane] = true;
+            }
+        }
     }
 
     /// Cases C, E and F: what is at or below the mark and not there.
@@ -47,6 +63,8 @@ impl Replay {
         }
         let first_stored = segments.first().map_or(Sequence(1), |found| found.entry.first);
         let first = checkpointed.next().max(first_stored);
+        // A checkpoint of the other lane may be younger than a segment that is lost.
+        let first = self.lost_newest[lane].map_or(first, |note| first.min(note.first));
         let mut missing = present.holes(first.0, self.mark[lane].0);
         for range in missing_segments(storage, segments, checkpointed, &present)? {
             let holes = present.holes(range.0.0, range.1.0);

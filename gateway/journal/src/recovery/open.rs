@@ -10,7 +10,7 @@ use std::{
 
 use venue_schema::{
     Sequence,
-    v1::{self, GapCause, GapState, Lane, gap::Scope},
+    v1::{GapCause, Lane},
 };
 
 use super::{
@@ -23,13 +23,13 @@ use crate::{
     catalog::Catalog,
     config::{JournalConfig, SEGMENT_MARGIN_BYTES},
     cursor::CursorTable,
-    format::{Checksum, FileName, MetaSlot, RecordKind},
-    gap::{Loss, LossExtent, RangeLoss, Skip},
+    format::{Checksum, FileName, MetaSlot},
+    gap::{RangeLoss, Skip},
     journal::{Inner, lock},
     meta::Meta,
     retention::Spares,
     stage::{Batch, CommitDue, Stage},
-    storage::{Storage, StorageFile},
+    storage::{Storage, StorageFile, is_unreadable},
     writer::{CommitError, LaneWriter, WriteFailure, Writer},
 };
 
@@ -50,7 +50,7 @@ impl<S: Storage> Journal<S> {
         let cursors = open_cursors(&storage, &meta.slot, &mut scan)?;
         let checkpoint = scan.newest_checkpoint(&storage)?;
         let marks = PerLane::from_fn(|lane| cursors.highest_mark(meta.slot.epoch, lane));
-        let mut replay = Replay::new(checkpoint, marks);
+        let mut replay = Replay::new(checkpoint, marks, std::mem::take(&mut scan.unread));
         replay.run(&storage, &scan.segments, meta.slot.newest)?;
         // A process that was killed between a rename and the sync of the directory leaves a name that everybody
         // sees and a power cut takes away. What is built on it must wait until the name is durable.
@@ -77,6 +77,10 @@ fn open_meta<S: Storage>(storage: &S, config: &JournalConfig, scan: &mut Scan) -
         return Err(OpenError::ForeignGateway { configured, found: slot.gateway_id });
     }
     let failed = || OpenError::io("write", FileName::META);
+    let unopenable = || storage.open_read_only(FileName::META).is_err_and(|error| is_unreadable(&error));
+    if (scan.meta.is_none() || scan.meta_rebuilt) && unopenable() {
+        storage.remove(FileName::META).map_err(OpenError::io("remove", FileName::META))?;
+    }
     let mut meta = Meta::open(storage, slot.clone()).map_err(failed())?;
     if scan.meta.is_none() || scan.meta_rebuilt || slot.coming.is_some() {
         // Segments of an epoch that was being begun go before `meta` forgets it.
@@ -91,12 +95,13 @@ fn open_meta<S: Storage>(storage: &S, config: &JournalConfig, scan: &mut Scan) -
 }
 
 fn open_cursors<S: Storage>(storage: &S, meta: &MetaSlot, scan: &mut Scan) -> Result<CursorTable<S::File>, OpenError> {
-    let found = CursorTable::open(storage).map_err(|(error, version)| match version {
+    let found = CursorTable::open(storage, &mut scan.unread).map_err(|(error, version)| match version {
         Some(version) => OpenError::LaterVersion { name: FileName::CURSORS.to_owned(), version },
         None => OpenError::io("open", FileName::CURSORS)(error),
     })?;
     if found.damaged_count > 0 {
-        scan.find('L', format!("{} cursors are damaged; they start again at the oldest record", found.damaged_count));
+        let count = found.damaged_count;
+        scan.find('L', format!("up to {count} cursors are damaged; they start again at the oldest record"));
     }
     let mut table = found.table;
     table.begin_epoch(meta.epoch);
@@ -134,6 +139,8 @@ fn assemble<S: Storage>(
     };
     let mut stage = Stage::new(config, meta.slot.epoch, replay.mark, replay.sources.clone());
     stage.remember_losses(std::mem::take(&mut replay.losses).into_values());
+    replay.tail_gaps.drain(..).for_each(|(sequence, gap, state)| stage.note_gap(gap, state, sequence));
+    replay.tail_holes.iter().for_each(|hole| stage.note_hole(*hole));
     Ok(Journal {
         inner: Arc::new(Inner {
             geometry: config.geometry(),
@@ -164,7 +171,7 @@ fn lane_writer<S: Storage>(
     let newest = scan.segments[lane].last();
     let name = newest.map_or(FileName::META.to_owned(), |found| found.entry.name().to_string());
     let file = storage.open(&name).map_err(OpenError::io("open", &name))?;
-    let end = replay.ends[lane];
+    let end = replay.ends[lane].as_ref();
     let lost = replay.lost_newest[lane];
     let sound = newest.zip(end).filter(|(found, end)| {
         lost.is_none()
@@ -176,6 +183,10 @@ fn lane_writer<S: Storage>(
     // The next one names a lost one as the one before it, so that what lies between is missed also later.
     let generation = lost.map_or(newest.map_or(0, |found| found.entry.generation), |note| note.generation);
     let checksum = newest.map_or(Checksum::plain(), |found| found.entry.checksum());
+    if replay.unread_end[lane] {
+        // What counts as durable now may be in the cache only.
+        file.sync_data().map_err(OpenError::io("sync", &name))?;
+    }
     Ok(match sound {
         Some((found, end)) => LaneWriter { file, generation, checksum, size: found.size, offset: end.offset },
         // No room: the first commit begins a new segment.
@@ -191,22 +202,15 @@ impl<S: Storage> Journal<S> {
             self.housekeep(now).map_err(|error| OpenError::io("write", "the reserve")(std::io::Error::other(error)))?;
         }
         let holes = replay.ordinal_holes();
+        let kept = self.stage_kept(&replay, &holes);
         let mut lanes = PerLane::<LaneRecovery>::default();
         for lane in Lane::ALL {
-            lanes[lane] = self.complete_lane(lane, &replay, &mut scan, now)?;
+            lanes[lane] = self.look_over(lane, &replay, &mut scan);
         }
-        let damaged = Lane::ALL.into_iter().any(|lane| !lanes[lane].quarantined.is_empty());
+        let skips = PerLane::from_fn(|lane| self.skips_of_quarantined(lane, &lanes[lane].quarantined, &replay));
+        self.write_down(kept, skips, now)?;
         lock(&self.inner.stage).close_losses();
-        self.declare_holes(&holes, damaged);
-        let sequence_of_holes = lock(&self.inner.stage).lanes.results.next;
         self.commit_all(now)?;
-        if self.watermarks().results.next() == sequence_of_holes {
-            let mut stage = lock(&self.inner.stage);
-            for (source, first, last) in replay.declared_holes(&holes) {
-                let source = stage.source(&source);
-                stage.known[source.0 as usize].ordinals.insert_range(first, last);
-            }
-        }
         self.update_room(&lock(&self.inner.writer));
         for lane in Lane::ALL {
             lanes[lane].first_retained = self.first_retained(lane);
@@ -220,6 +224,28 @@ impl<S: Storage> Journal<S> {
         Ok(Recovery { created, epoch: self.epoch(), lanes, declared_holes: holes, findings })
     }
 
+    /// Stages what recovery kept and what declares holes; the records that are to be written first in each lane.
+    ///
+    /// Where lost records may have ordinals that nothing else tells of, results go on in a new segment: with its name
+    /// the declarations become durable together with the checkpoint that sees no loss any longer, and before
+    /// telemetry has a skip record for its part.
+    fn stage_kept(&self, replay: &Replay, holes: &[OrdinalHole]) -> PerLane<Batch> {
+        let mut kept = replay.tails.clone();
+        let mut writer = lock(&self.inner.writer);
+        let mut stage = lock(&self.inner.stage);
+        for lane in Lane::ALL {
+            if !kept[lane].is_empty() {
+                stage.adopt(lane, &kept[lane]);
+            }
+        }
+        stage.declare_holes(holes, replay.has_lost());
+        if holes.iter().any(|hole| hole.count.is_none()) {
+            (writer.lanes.results.size, writer.lanes.results.offset) = (0, 0);
+            stage.take_behind(Lane::Results, &mut kept.results);
+        }
+        kept
+    }
+
     /// Removes what a crash left unfinished, and takes stock of spares.
     fn sort_files(&self, scan: &mut Scan) -> Result<(), OpenError> {
         let storage = &*self.inner.storage;
@@ -227,8 +253,14 @@ impl<S: Storage> Journal<S> {
             storage.remove(&name.to_string()).map_err(OpenError::io("remove", name))?;
         }
         for name in scan.spares.drain(..) {
-            let file = storage.open(&name.to_string()).map_err(OpenError::io("open", name))?;
-            if file.size().map_err(OpenError::io("read", name))? == self.inner.geometry.segment_bytes {
+            let fits = match storage.open(&name.to_string()) {
+                Err(error) if is_unreadable(&error) => false,
+                file => {
+                    let size = file.map_err(OpenError::io("open", name))?.size();
+                    size.map_err(OpenError::io("read", name))? == self.inner.geometry.segment_bytes
+                }
+            };
+            if fits {
                 lock(&self.inner.spares).ready.push(name);
             } else {
                 storage.remove(&name.to_string()).map_err(OpenError::io("remove", name))?;
@@ -240,15 +272,10 @@ impl<S: Storage> Journal<S> {
         Ok(())
     }
 
-    fn complete_lane(
-        &self,
-        lane: Lane,
-        replay: &Replay,
-        scan: &mut Scan,
-        now: Duration,
-    ) -> Result<LaneRecovery, OpenError> {
+    fn look_over(&self, lane: Lane, replay: &Replay, scan: &mut Scan) -> LaneRecovery {
         let mut recovery = LaneRecovery::default();
-        let end = replay.ends[lane];
+        // What may have been durable is quarantined, and not cut.
+        let end = replay.ends[lane].as_ref().filter(|_| !replay.unread_end[lane]);
         recovery.torn_bytes = end.map_or(0, |end| end.torn_bytes);
         if recovery.torn_bytes > 0 {
             scan.find(
@@ -256,8 +283,8 @@ impl<S: Storage> Journal<S> {
                 format!("the {} lane ends in {} torn bytes; they are cut off", lane.name(), recovery.torn_bytes),
             );
         }
-        let tail = &replay.tails[lane];
-        recovery.rewritten_count = tail.records.len() as u64;
+        recovery.rewritten_count = replay.tails[lane].records.len() as u64;
+        recovery.last_found = replay.mark[lane].plus(recovery.rewritten_count);
         recovery.quarantined.clone_from(&replay.missing[lane]);
         if let Some(range) = self.missing_front(lane) {
             scan.find('E', format!("the {} lane starts at {}, past an undelivered range", lane.name(), range.1.next()));
@@ -270,54 +297,64 @@ impl<S: Storage> Journal<S> {
             // Behind the checkpoint only what is sound was learned; up to it, it cannot be told what is lost.
             lock(&self.inner.stage).forget_identities();
         }
-        let mut writer = lock(&self.inner.writer);
-        let mut tail = tail.clone();
-        if !tail.is_empty() {
-            lock(&self.inner.stage).adopt(lane, &tail);
-        }
-        let skips = self.skips_of_quarantined(lane, &recovery.quarantined, replay);
-        let written = self.write_down(&mut writer, lane, &mut tail, skips, now);
-        match written {
-            // With no space to say so, the range is found and declared at the next opening.
-            Ok(()) | Err(WriteFailure::NoSpace(_)) => {}
-            Err(failure) => return Err(self.fail(&mut writer, failure).into()),
-        }
-        writer.unsynced[lane] = Some(tail).filter(|tail| !tail.is_empty());
-        Ok(recovery)
+        recovery
     }
 
     fn skips_of_quarantined(&self, lane: Lane, ranges: &[(Sequence, Sequence)], replay: &Replay) -> Vec<Skip> {
         let mut skips = Vec::new();
         for &range in ranges {
-            let may_be_empty = replay.lost_newest[lane].is_some() && range.1 == replay.mark[lane];
             let mut loss = RangeLoss::of(GapCause::Quarantined);
-            if may_be_empty {
-                loss.is_full = false;
-                loss.reason = "the newest segment is missing, which may have held them".to_owned();
+            if range.1 == replay.mark[lane] {
+                let doubt = match (replay.lost_newest[lane], replay.unread_end[lane]) {
+                    (Some(_), _) => Some("the newest segment is missing, which may have held them"),
+                    (None, true) => Some("the disk cannot read where they may have stood"),
+                    (None, false) => None,
+                };
+                loss.is_full = doubt.is_none();
+                loss.reason = doubt.map_or(loss.reason, str::to_owned);
             }
             skips.extend(self.skips_of(lane, range, &loss));
         }
         skips
     }
 
-    fn write_down(
+    fn write_down(&self, kept: PerLane<Batch>, skips: PerLane<Vec<Skip>>, now: Duration) -> Result<(), OpenError> {
+        let mut writer = lock(&self.inner.writer);
+        if Lane::ALL.into_iter().any(|lane| writer.lanes[lane].size == 0) {
+            // The checkpoint of a new segment, which calls both lanes durable, names them already; where there is no space for
+            // it, that of the next will.
+            for lane in Lane::ALL {
+                skips[lane].iter().for_each(|skip| self.add_skip(lane, skip.clone()));
+            }
+        }
+        let PerLane { results, telemetry } = kept;
+        for (lane, mut kept) in [(Lane::Results, results), (Lane::Telemetry, telemetry)] {
+            match self.write_lane(&mut writer, lane, &mut kept, &skips[lane], now) {
+                // With no space to say so, the range is found and declared at the next opening.
+                Ok(()) | Err(WriteFailure::NoSpace(_)) => {}
+                Err(failure) => return Err(self.fail(&mut writer, failure).into()),
+            }
+            writer.unsynced[lane] = Some(kept).filter(|kept| !kept.is_empty());
+        }
+        Ok(())
+    }
+
+    fn write_lane(
         &self,
         writer: &mut Writer<S::File>,
         lane: Lane,
         tail: &mut Batch,
-        skips: Vec<Skip>,
+        skips: &[Skip],
         now: Duration,
     ) -> Result<(), WriteFailure> {
         if writer.lanes[lane].size == 0 {
-            // The checkpoint of the new segment names them already; where there is no space for it, that of the next will.
-            skips.iter().for_each(|skip| self.add_skip(lane, skip.clone()));
             self.rotate_with(writer, lane, tail, now)?;
         }
         for skip in skips {
             if writer.lanes[lane].margin() < SEGMENT_MARGIN_BYTES / 2 {
                 self.rotate(writer, lane, now)?;
             }
-            self.put_skip(writer, lane, skip)?;
+            self.put_skip(writer, lane, skip.clone())?;
         }
         Ok(())
     }
@@ -329,29 +366,6 @@ impl<S: Storage> Journal<S> {
         let first_retained = catalog.first_retained(lane);
         let missing = catalog.unskipped(lane, passed.next(), first_retained.previous());
         Some((missing.first()?.0, missing.last()?.1))
-    }
-
-    fn declare_holes(&self, holes: &[OrdinalHole], damaged: bool) {
-        let (cause, reason) = match damaged {
-            true => (GapCause::Quarantined, "in damaged records, or not yet durable when the gateway stopped"),
-            false => (GapCause::NeverDurable, "taken in and not yet durable when the gateway stopped"),
-        };
-        let mut stage = lock(&self.inner.stage);
-        for hole in holes {
-            let loss = Loss {
-                cause,
-                state: GapState::Closed,
-                scope: Scope::SourceRange(v1::SourceRange {
-                    source: hole.source.clone(),
-                    first_ordinal: hole.first,
-                    last_ordinal: hole.last,
-                }),
-                extent: LossExtent { count: Some(hole.last - hole.first + 1), ..LossExtent::default() },
-                gap_id: format!("{}-hole-{}-{}", &stage.epoch.to_string()[..8], hole.source, hole.first),
-                text: format!("{} events of {} were {reason}", hole.last - hole.first + 1, hole.source),
-            };
-            stage.append_gap(Lane::Results, RecordKind::OrdinalGap, loss);
-        }
     }
 
     /// Commits until nothing waits; a full disk leaves the rest in memory.

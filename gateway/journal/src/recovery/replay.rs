@@ -1,6 +1,6 @@
 //! Second look: the tails behind the newest checkpoint, and what they prove.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
 use venue_schema::{
@@ -17,14 +17,14 @@ use crate::{
     checkpoint::Checkpoint,
     config::{COMMIT_LOOKAHEAD_BYTES, LOSS_RECORD_BYTES},
     format::{COMMIT_HEADER_BYTES, RecordKind, SegmentNote, SkipPayload, unframe_element},
-    gap::{GATEWAY_SOURCE, Skip},
-    identity::SourceKnowledge,
+    gap::Skip,
+    identity::{SourceKnowledge, UNKNOWN_SOURCES},
     interval::IntervalSet,
-    loss::OpenLoss,
+    loss::OpenGap,
     segment::{Met, RecordAt, SegmentFile, WalkEnd, walk},
-    skips::Skips,
-    stage::{Batch, StagedRecord, origin_of},
-    storage::Storage,
+    skips::{self, Skips},
+    stage::{Batch, StagedHole, StagedRecord, origin_of},
+    storage::{Storage, UnreadPages},
 };
 
 /// What a replay finds out.
@@ -37,27 +37,39 @@ pub(crate) struct Replay {
     pub(crate) sources: Vec<SourceKnowledge>,
     by_name: BTreeMap<String, u32>,
     pub(crate) skips: PerLane<Skips>,
-    /// Losses that were still counted when the process stopped, by their gap's name.
-    pub(crate) losses: BTreeMap<String, OpenLoss>,
+    /// Losses that had not ended when the process stopped, by their gap's name.
+    pub(crate) losses: BTreeMap<String, OpenGap>,
+    /// Names of gaps that were ended: a source may have opened its own in the other lane, which is read later.
+    ended: BTreeSet<String>,
+    /// Gaps of sources that records of the tails open or end.
+    pub(crate) tail_gaps: Vec<(Sequence, OpenGap, GapState)>,
     /// Sound records above the mark, which nothing proves.
     pub(crate) tails: PerLane<Batch>,
-    /// Holes that records of the tails declare: source and ordinals.
-    tail_holes: Vec<(u32, u64, u64)>,
+    /// Holes that records of the tails declare.
+    pub(crate) tail_holes: Vec<StagedHole>,
+    /// What was read and learned behind the checkpoint.
+    learned: PerLane<IntervalSet>,
+    /// The last record of each source that was.
+    last_learned: PerLane<BTreeMap<u32, Sequence>>,
     /// Where the newest segment's commits end.
     pub(crate) ends: PerLane<Option<WalkEnd>>,
     /// Where a newest segment began that is missing, if one is.
     pub(crate) lost_newest: PerLane<Option<SegmentNote>>,
+    /// The newest segment ends in what cannot be read, and the mark is behind all that may have stood there.
+    pub(crate) unread_end: PerLane<bool>,
     /// Damaged or missing ranges at or below the mark.
     pub(crate) missing: PerLane<Vec<(Sequence, Sequence)>>,
     pub(crate) session: u32,
     pub(crate) findings: Vec<Finding>,
+    /// Where the disk could not be read.
+    unread: UnreadPages,
 }
 
 const _: () = assert!(LOSS_RECORD_BYTES < COMMIT_LOOKAHEAD_BYTES);
 
 impl Replay {
-    /// Begins with a checkpoint and the marks of cursors.
-    pub(crate) fn new(checkpoint: Checkpoint, cursor_marks: PerLane<Sequence>) -> Self {
+    /// Begins with a checkpoint, the marks of cursors, and what could not be read until now.
+    pub(crate) fn new(checkpoint: Checkpoint, cursor_marks: PerLane<Sequence>, unread: UnreadPages) -> Self {
         let mark = PerLane::from_fn(|lane| checkpoint.durable[lane].max(cursor_marks[lane]));
         let by_name = (0..).zip(&checkpoint.sources).map(|(index, source)| (source.name.clone(), index)).collect();
         Self {
@@ -68,12 +80,18 @@ impl Replay {
             skips: checkpoint.skips,
             losses: checkpoint.losses.into_iter().map(|loss| (loss.gap_id.clone(), loss)).collect(),
             tails: PerLane::from_fn(|_| Batch::starting_at(Sequence(1))),
+            ended: BTreeSet::new(),
+            tail_gaps: Vec::new(),
             tail_holes: Vec::new(),
+            learned: PerLane::default(),
+            last_learned: PerLane::default(),
             ends: PerLane::default(),
             lost_newest: PerLane::default(),
+            unread_end: PerLane::default(),
             missing: PerLane::default(),
             session: 0,
             findings: Vec::new(),
+            unread,
         }
     }
 
@@ -101,14 +119,24 @@ impl Replay {
         for lane in Lane::ALL {
             self.replay_lane(storage, lane, &segments[lane])?;
         }
+        if self.has_lost() {
+            self.source(UNKNOWN_SOURCES);
+        }
+        self.findings.extend(self.unread.ranges().map(|(name, first, last)| Finding {
+            case: 'M',
+            text: format!("the disk cannot read bytes {first} to {last} of {name}; replace it soon"),
+        }));
         Ok(())
     }
 
     /// Raises the marks to what commit headers prove, and takes in skipped ranges, before anything is learned.
     fn find_marks<S: Storage>(&mut self, storage: &S, lane: Lane, segments: &[FoundSegment]) -> Result<(), OpenError> {
-        for found in &segments[tail_start(segments, self.checkpointed[lane])..] {
-            walk_found(storage, found, COMMIT_LOOKAHEAD_BYTES, |met| match met {
+        for (index, found) in segments.iter().enumerate().skip(tail_start(segments, self.checkpointed[lane])) {
+            let (mut last_commit, mut next) = (found.entry.data_start, found.entry.first);
+            let end = walk_found(storage, found, COMMIT_LOOKAHEAD_BYTES, |met| match met {
                 Met::Commit(commit) => {
+                    last_commit = commit.records_start;
+                    next = next.max(commit.header.first_sequence.plus(u64::from(commit.header.record_count)));
                     for lane in Lane::ALL {
                         self.mark[lane] = self.mark[lane].max(commit.header.durable_before[lane]);
                     }
@@ -117,6 +145,9 @@ impl Replay {
                 Met::Record(record) if record.header.kind == RecordKind::Skip => self.take_skip(lane, &record),
                 Met::Record(_) => {}
             })?;
+            if index + 1 == segments.len() {
+                self.miss_end(lane, last_commit, next, &end);
+            }
         }
         Ok(())
     }
@@ -145,6 +176,7 @@ impl Replay {
             } else {
                 walked
             };
+            self.unread.note(found.entry.name(), &walked.unread);
             self.ends[lane] = Some(walked);
         }
         self.note_missing(storage, lane, segments, checkpointed, &sound)
@@ -167,7 +199,9 @@ impl Replay {
             self.take_unproven(lane, record);
         } else if !sound.contains(sequence.0) {
             sound.insert(sequence.0);
-            if sequence > checkpointed {
+            // A sector that reads again does not undo that its records were set aside.
+            let skip = skips::at(&self.skips[lane], sequence);
+            if sequence > checkpointed && skip.is_none_or(|skip| skip.cause() != GapCause::Quarantined) {
                 self.learn(lane, record);
             }
         }
@@ -201,10 +235,11 @@ impl Replay {
         }
         let Some((source, ordinal)) = self.origin(record) else { return };
         if record.header.kind == RecordKind::OrdinalGap {
-            let hole = self.declared_hole(record);
+            let hole = self.declared_hole(lane, record);
             self.tail_holes.extend(hole);
         }
-        self.note_loss(lane, source, record);
+        self.last_learned[lane].insert(source, record.header.sequence);
+        self.note_loss(lane, source, record, false);
         let tail = &mut self.tails[lane];
         let start = tail.bytes.len();
         record.header.put(&mut tail.bytes);
@@ -217,45 +252,57 @@ impl Replay {
             source,
             ordinal,
             identity: record.header.identity,
-            received: (record.header.receive_utc_ns, record.header.receive_monotonic_ns),
+            received: record.header.received(),
         });
     }
 
     /// Takes in a record that was durable.
     fn learn(&mut self, lane: Lane, record: &RecordAt<'_>) {
         if let Some((source, ordinal)) = self.origin(record) {
-            self.note_loss(lane, source, record);
-            let received = (record.header.receive_utc_ns, record.header.receive_monotonic_ns);
-            self.sources[source as usize].learn(ordinal, record.header.identity, received);
+            self.note_loss(lane, source, record, true);
+            self.sources[source as usize].learn(ordinal, record.header.identity, record.header.received());
+            self.learned[lane].insert(record.header.sequence.0);
+            let last = self.last_learned[lane].entry(source).or_default();
+            *last = record.header.sequence.max(*last);
         }
         if record.header.kind == RecordKind::OrdinalGap {
             // A hole that is declared is none any longer.
-            if let Some((source, first, last)) = self.declared_hole(record) {
-                self.sources[source as usize].ordinals.insert_range(first, last);
+            if let Some(hole) = self.declared_hole(lane, record) {
+                self.sources[hole.source as usize].ordinals.insert_range(hole.first, hole.last);
             }
         }
     }
 
-    /// Takes in that a loss began or ended.
-    fn note_loss(&mut self, lane: Lane, source: u32, record: &RecordAt<'_>) {
-        if record.header.identity.is_some() || self.sources[source as usize].name != GATEWAY_SOURCE {
+    /// Takes in that a loss began or ended. `durable`: the record was; if not, it counts once it is.
+    fn note_loss(&mut self, lane: Lane, source: u32, record: &RecordAt<'_>, durable: bool) {
+        if record.header.identity.is_some() {
             return;
         }
         let Some((event, _)) = unframe_element(record.element) else { return };
-        match OpenLoss::read(lane, event) {
-            Some((loss, GapState::Open)) => drop(self.losses.insert(loss.gap_id.clone(), loss)),
-            Some((loss, _)) => drop(self.losses.remove(&loss.gap_id)),
-            None => {}
+        let Some((gap, state)) = OpenGap::read(lane, &self.sources[source as usize].name, event) else { return };
+        if !durable && !gap.is_for_want_of_room() {
+            self.tail_gaps.push((record.header.sequence, gap, state));
+        } else if state != GapState::Open {
+            self.losses.remove(&gap.gap_id);
+            self.ended.insert(gap.gap_id);
+        } else if !self.ended.contains(&gap.gap_id) {
+            self.losses.insert(gap.gap_id.clone(), gap);
         }
     }
 
-    /// The hole that a record declares: source and ordinals.
-    fn declared_hole(&mut self, record: &RecordAt<'_>) -> Option<(u32, u64, u64)> {
+    /// The hole that a record declares.
+    fn declared_hole(&mut self, lane: Lane, record: &RecordAt<'_>) -> Option<StagedHole> {
         let (event, _) = unframe_element(record.element)?;
         let Content::Gap(gap) = v1::Event::decode(event).ok()?.content? else { return None };
         let Scope::SourceRange(range) = gap.scope? else { return None };
         let sound = 0 < range.first_ordinal && range.first_ordinal <= range.last_ordinal;
-        sound.then(|| (self.source(&range.source), range.first_ordinal, range.last_ordinal))
+        sound.then(|| StagedHole {
+            lane,
+            sequence: record.header.sequence,
+            source: self.source(&range.source),
+            first: range.first_ordinal,
+            last: range.last_ordinal,
+        })
     }
 
     fn origin(&mut self, record: &RecordAt<'_>) -> Option<(u32, u64)> {
@@ -269,21 +316,33 @@ impl Replay {
             return index;
         }
         let index = u32::try_from(self.sources.len()).expect("sources come from a configuration, not by the billion");
+        let passed = self.by_name.get(UNKNOWN_SOURCES).and_then(|&index| self.sources[index as usize].ordinals.last());
         self.by_name.insert(name.to_owned(), index);
-        self.sources.push(SourceKnowledge::named(name));
+        self.sources.push(SourceKnowledge::beginning_behind(passed.unwrap_or(0), name));
         index
     }
 
-    /// Holes by source and ordinals: those that are declared now, and those that records of the tails declare.
-    pub(crate) fn declared_holes(&self, now: &[OrdinalHole]) -> Vec<(String, u64, u64)> {
-        let in_tails = self
-            .tail_holes
-            .iter()
-            .map(|&(source, first, last)| (self.sources[source as usize].name.clone(), first, last));
-        in_tails.chain(now.iter().map(|hole| (hole.source.clone(), hole.first, hole.last))).collect()
+    /// Ranges behind the checkpoint, at or below the mark, of which nothing was learned.
+    fn lost(&self, lane: Lane) -> Vec<(u64, u64)> {
+        self.learned[lane].holes(self.checkpointed[lane].next().0, self.mark[lane].0)
     }
 
-    /// Ordinals that no durable or kept record has.
+    /// Whether there is any such range.
+    pub(crate) fn has_lost(&self) -> bool {
+        Lane::ALL.into_iter().any(|lane| !self.lost(lane).is_empty())
+    }
+
+    /// How many ordinals of a source, behind the last that is known, lost records may have: all those records that no
+    /// known one of the source follows in their lane.
+    fn lost_behind(&self, source: u32) -> u64 {
+        let of_lane = |lane| {
+            let last = self.last_learned[lane].get(&source).map_or(0, |last| last.0);
+            self.lost(lane).into_iter().filter(move |range| last < range.1)
+        };
+        Lane::ALL.into_iter().flat_map(of_lane).map(|(first, last)| last - first + 1).sum()
+    }
+
+    /// Ordinals that no durable or kept record has, and those that lost records may have.
     pub(crate) fn ordinal_holes(&self) -> Vec<OrdinalHole> {
         let mut ordinals: Vec<IntervalSet> = self.sources.iter().map(|source| source.ordinals.clone()).collect();
         for record in Lane::ALL.iter().flat_map(|&lane| &self.tails[lane].records) {
@@ -291,13 +350,18 @@ impl Replay {
                 ordinals[record.source as usize].insert(record.ordinal);
             }
         }
-        for &(source, first, last) in &self.tail_holes {
-            ordinals[source as usize].insert_range(first, last);
+        for hole in &self.tail_holes {
+            ordinals[hole.source as usize].insert_range(hole.first, hole.last);
         }
         let mut holes = Vec::new();
-        for (source, set) in self.sources.iter().zip(ordinals) {
-            let of_source = set.holes(1, set.last().unwrap_or(0)).into_iter();
-            holes.extend(of_source.map(|(first, last)| OrdinalHole { source: source.name.clone(), first, last }));
+        for (index, set) in (0..).zip(&ordinals) {
+            let source = &self.sources[index as usize].name;
+            let hole = |first, last, count| OrdinalHole { source: source.clone(), first, last, count };
+            let known = set.last().unwrap_or(0);
+            let within = set.holes(1, known).into_iter();
+            holes.extend(within.map(|(first, last)| hole(first, last, Some(last - first + 1))));
+            let behind = self.lost_behind(index);
+            holes.extend((behind > 0).then(|| hole(known + 1, known + behind, None)));
         }
         holes
     }

@@ -10,9 +10,10 @@ use crate::{
     catalog::SegmentEntry,
     checkpoint::{self, Checkpoint},
     format::{Checksum, FileName, MetaSlot, PAGE_BYTES, SegmentHeader, SegmentNote, Unreadable},
+    interval::IntervalSet,
     meta,
     segment::SegmentFile,
-    storage::{Storage, StorageFile, read_exact},
+    storage::{Storage, StorageFile, UnreadPages, is_unreadable, read_exact},
 };
 
 /// A segment as it was found.
@@ -40,6 +41,10 @@ pub(crate) struct Scan {
     pub(crate) next_generation: u64,
     pub(crate) next_spare: u64,
     pub(crate) findings: Vec<Finding>,
+    /// Where the disk could not be read.
+    pub(crate) unread: UnreadPages,
+    /// Something of a segment could be read.
+    any_read: bool,
 }
 
 type HeaderRead = Result<SegmentHeader, Unreadable>;
@@ -47,7 +52,8 @@ type HeaderRead = Result<SegmentHeader, Unreadable>;
 /// Looks at all files.
 pub(crate) fn scan<S: Storage>(storage: &S, now: Duration) -> Result<Scan, OpenError> {
     // Before the names: what it notes has its name already, also beside a running gateway.
-    let meta = meta::read(storage).map_err(OpenError::io("read", FileName::META))?;
+    let mut unread = UnreadPages::default();
+    let meta = meta::read(storage, &mut unread).map_err(OpenError::io("read", FileName::META))?;
     let mut names: Vec<FileName> = storage
         .list()
         .map_err(OpenError::io("list", "the journal's directory"))?
@@ -57,7 +63,7 @@ pub(crate) fn scan<S: Storage>(storage: &S, now: Duration) -> Result<Scan, OpenE
     names.sort_unstable();
     let mut headers = Vec::new();
     for &name in names.iter().filter(|name| name.lane().is_some()) {
-        headers.push((name, read_header(storage, name)?));
+        headers.push((name, read_header(storage, name, &mut unread)?));
     }
     let mut scan = Scan {
         meta: None,
@@ -70,16 +76,21 @@ pub(crate) fn scan<S: Storage>(storage: &S, now: Duration) -> Result<Scan, OpenE
             + 1,
         next_spare: names.iter().filter(|name| name.lane().is_none()).map(|name| name.number()).max().unwrap_or(0),
         findings: Vec::new(),
+        unread,
+        any_read: false,
     };
     scan.take_meta(meta.as_deref().unwrap_or_default(), &headers)?;
-    let Some(meta) = scan.meta.clone() else { return Ok(scan) };
+    let Some(meta) = scan.meta.clone() else {
+        return if headers.is_empty() || scan.unread.is_empty() { Ok(scan) } else { Err(OpenError::Unreadable) };
+    };
     for lane in Lane::ALL {
         scan.next_generation = scan.next_generation.max(meta.newest[lane].generation + 1);
     }
+    let has_segments = !headers.is_empty();
     for (name, header) in headers {
         scan.take_segment(storage, &meta, name, header, now)?;
     }
-    Ok(scan)
+    if has_segments && !scan.any_read { Err(OpenError::Unreadable) } else { Ok(scan) }
 }
 
 /// The segments of an epoch that were begun last, as far as their headers can be read.
@@ -92,12 +103,17 @@ fn newest_of(headers: &[(FileName, HeaderRead)], epoch: JournalEpoch) -> PerLane
     })
 }
 
-fn read_header<S: Storage>(storage: &S, name: FileName) -> Result<HeaderRead, OpenError> {
-    let read = || -> io::Result<_> {
+fn read_header<S: Storage>(storage: &S, name: FileName, unread: &mut UnreadPages) -> Result<HeaderRead, OpenError> {
+    let mut bytes_unread = IntervalSet::default();
+    let mut read = || -> io::Result<_> {
         let file = storage.open_read_only(&name.to_string())?;
-        read_exact(&file, 0, PAGE_BYTES as usize)
+        read_exact(&file, 0, PAGE_BYTES as usize, &mut bytes_unread)
     };
-    let page = read().map_err(OpenError::io("read", name))?;
+    let page = match read() {
+        Err(error) if is_unreadable(&error) => None,
+        page => page.map_err(OpenError::io("read", name))?,
+    };
+    unread.note(name, &bytes_unread);
     match page.map_or(Err(Unreadable::Damaged), |page| SegmentHeader::decode(&page)) {
         // Case H.
         Err(Unreadable::Later(version)) => Err(OpenError::LaterVersion { name: name.to_string(), version }),
@@ -146,8 +162,15 @@ impl Scan {
         now: Duration,
     ) -> Result<(), OpenError> {
         let lane = name.lane().expect("only segments come here");
-        let file = storage.open_read_only(&name.to_string()).map_err(OpenError::io("open", name))?;
+        let file = match storage.open_read_only(&name.to_string()) {
+            Err(error) if is_unreadable(&error) => {
+                self.find('E', format!("{name} cannot be opened ({error}); it counts as missing and is left alone"));
+                return Ok(());
+            }
+            file => file.map_err(OpenError::io("open", name))?,
+        };
         let size = file.size().map_err(OpenError::io("read", name))?;
+        self.any_read |= self.unread.of(name).is_empty();
         match header {
             Ok(header) if meta.coming == Some(header.epoch) => {
                 self.find('K', format!("{name} belongs to an epoch that was not completely begun; it is dropped"));
@@ -180,9 +203,10 @@ impl Scan {
         now: Duration,
     ) -> Result<(), OpenError> {
         let checksum = Checksum::of_segment(epoch, lane, name.number());
-        let found = SegmentFile::new(file, checksum)
-            .and_then(|mut segment| segment.find_commit(PAGE_BYTES, u64::MAX, 0))
-            .map_err(OpenError::io("read", name))?;
+        let mut segment = SegmentFile::new(file, checksum).map_err(OpenError::io("read", name))?;
+        let found = segment.find_commit(PAGE_BYTES, u64::MAX, 0).map_err(OpenError::io("read", name))?;
+        self.unread.note(name, &segment.unread);
+        self.any_read |= !self.unread.of(name).holes(0, size.saturating_sub(1)).is_empty();
         match found {
             Some((offset, commit)) => {
                 self.find('D', format!("{name} has a damaged header and sound records; it is read without its header"));
@@ -196,6 +220,12 @@ impl Scan {
                     receive_utc_ns: None,
                 };
                 self.segments[lane].push(FoundSegment { entry, header: None, size });
+            }
+            None if !segment.unread.is_empty() => {
+                self.find(
+                    'E',
+                    format!("{name} cannot be read where its records were; it counts as missing and is left alone"),
+                );
             }
             None => {
                 self.find('D', format!("{name} has a damaged header and no records; it becomes a spare"));
@@ -214,7 +244,10 @@ impl Scan {
         headers.sort_unstable_by_key(|header| std::cmp::Reverse(header.generation));
         for header in headers {
             let name = FileName::segment(header.lane, header.generation);
-            if let Some(checkpoint) = read_checkpoint(storage, &header).map_err(OpenError::io("read", name))? {
+            let mut bytes_unread = IntervalSet::default();
+            let checkpoint = read_checkpoint(storage, &header, &mut bytes_unread);
+            self.unread.note(name, &bytes_unread);
+            if let Some(checkpoint) = checkpoint.map_err(OpenError::io("read", name))? {
                 return Ok(checkpoint);
             }
             self.find('I', format!("the checkpoint of {name} is damaged; an older one is used"));
@@ -224,13 +257,17 @@ impl Scan {
 }
 
 /// The checkpoint behind a segment's header; none if it is damaged.
-pub(crate) fn read_checkpoint<S: Storage>(storage: &S, header: &SegmentHeader) -> io::Result<Option<Checkpoint>> {
+fn read_checkpoint<S: Storage>(
+    storage: &S,
+    header: &SegmentHeader,
+    unread: &mut IntervalSet,
+) -> io::Result<Option<Checkpoint>> {
     let name = FileName::segment(header.lane, header.generation);
     let file = storage.open_read_only(&name.to_string())?;
     if header.checkpoint_bytes > file.size()? {
         return Ok(None);
     }
-    let bytes = read_exact(&file, PAGE_BYTES, header.checkpoint_bytes as usize)?;
+    let bytes = read_exact(&file, PAGE_BYTES, header.checkpoint_bytes as usize, unread)?;
     let checksum = Checksum::of_segment(header.epoch, header.lane, header.generation);
     Ok(bytes.and_then(|bytes| checkpoint::decode(&bytes, checksum)))
 }

@@ -31,6 +31,10 @@ struct File {
     durable: Pages,
     durable_size: u64,
     dirty: BTreeSet<u64>,
+    /// Pages that the medium cannot read.
+    unreadable: BTreeSet<u64>,
+    /// Nor can the file itself be opened.
+    unopenable: bool,
 }
 
 /// A change of names that is not durable yet.
@@ -193,12 +197,19 @@ impl Disk {
         self.files[file].cached_size
     }
 
-    pub(super) fn read(&mut self, file: FileId, buffer: &mut [u8], offset: u64) -> usize {
+    pub(super) fn read(&mut self, file: FileId, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let file = &self.files[file];
         let bytes = file.cached_size.saturating_sub(offset).min(buffer.len() as u64) as usize;
+        if bytes > 0 && file.unreadable.range(offset / PAGE..=(offset + bytes as u64 - 1) / PAGE).next().is_some() {
+            return Err(medium_error());
+        }
         copy_pages(&file.cached, offset, &mut buffer[..bytes]);
         self.bytes_read += bytes as u64;
-        bytes
+        Ok(bytes)
+    }
+
+    pub(super) fn check_openable(&self, file: FileId) -> io::Result<()> {
+        if self.files[file].unopenable { Err(medium_error()) } else { Ok(()) }
     }
 
     pub(super) fn write(&mut self, file: FileId, data: &[u8], offset: u64) -> io::Result<()> {
@@ -209,7 +220,7 @@ impl Disk {
         }
         match fault {
             None => {
-                self.files[file].write(data, offset);
+                self.files[file].write_through(data, offset)?;
                 self.finish()
             }
             Some(Fault::Partial) => {
@@ -270,6 +281,23 @@ impl Disk {
         }
     }
 
+    pub(super) fn unreadable(&mut self, name: &str, first_byte: u64, last_byte: u64) {
+        let file = self.find(name).expect("the file is there");
+        self.files[file].unreadable.extend(first_byte / PAGE..=last_byte / PAGE);
+    }
+
+    pub(super) fn unopenable(&mut self, name: &str) {
+        let file = self.find(name).expect("the file is there");
+        self.files[file].unopenable = true;
+    }
+
+    pub(super) fn readable_again(&mut self) {
+        for file in &mut self.files {
+            file.unreadable.clear();
+            file.unopenable = false;
+        }
+    }
+
     pub(super) fn contents(&self, name: &str) -> Option<Vec<u8>> {
         let file = &self.files[*self.names.get(name)?];
         let mut bytes = vec![0; file.cached_size as usize];
@@ -285,6 +313,12 @@ impl Disk {
         self.names.insert(name.to_owned(), file);
         self.durable_names.insert(name.to_owned(), file);
     }
+}
+
+/// EIO, as the kernel gives it for a sector that the medium cannot read.
+fn medium_error() -> io::Error {
+    const EIO: i32 = 5;
+    io::Error::from_raw_os_error(EIO)
 }
 
 fn apply(names: &mut BTreeMap<String, FileId>, change: &NameChange) {
@@ -318,6 +352,20 @@ fn copy_pages(pages: &Pages, offset: u64, buffer: &mut [u8]) {
 }
 
 impl File {
+    /// Writes as a process does. A page that is written whole is mapped to a sound sector; to change a part of it, its rest
+    /// would have to be read.
+    fn write_through(&mut self, data: &[u8], offset: u64) -> io::Result<()> {
+        let end = offset + data.len() as u64;
+        let whole = offset.div_ceil(PAGE)..end / PAGE;
+        let touched = offset / PAGE..end.div_ceil(PAGE);
+        if self.unreadable.range(touched).any(|page| !whole.contains(page)) {
+            return Err(medium_error());
+        }
+        self.unreadable.retain(|page| !whole.contains(page));
+        self.write(data, offset);
+        Ok(())
+    }
+
     fn write(&mut self, data: &[u8], offset: u64) {
         let mut done = 0;
         while done < data.len() {

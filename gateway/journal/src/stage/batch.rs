@@ -14,7 +14,8 @@ pub(crate) struct StagedRecord {
     pub(crate) source: u32,
     pub(crate) ordinal: u64,
     pub(crate) identity: Option<Identity>,
-    pub(crate) received: Received,
+    /// When its source was heard; none if the gateway itself says it.
+    pub(crate) received: Option<Received>,
 }
 
 /// Consecutive records of a lane, each with a header whose checksum is still empty.

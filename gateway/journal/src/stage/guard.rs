@@ -2,7 +2,10 @@
 
 use std::sync::MutexGuard;
 
-use venue_schema::{Sequence, v1::Lane};
+use venue_schema::{
+    Sequence,
+    v1::{self, Lane},
+};
 
 use super::{Append, AppendError, Appended, SourceId, Stage};
 use crate::identity::key_hash;
@@ -31,7 +34,26 @@ impl StageGuard<'_> {
     /// # Panics
     /// For [`Lane::Unspecified`].
     pub fn append(&mut self, append: Append<'_>) -> Result<Appended, AppendError> {
-        self.0.append(append)
+        self.0.append(append, false)
+    }
+
+    /// Appends what the gateway itself says of a source: it gets its place as any other event, and does not count as
+    /// heard from the source; see [`Journal::last_received`](crate::Journal::last_received).
+    ///
+    /// # Errors
+    /// [`AppendError`].
+    pub fn append_own(&mut self, append: Append<'_>) -> Result<Appended, AppendError> {
+        self.0.append(append, true)
+    }
+
+    /// Appends an event whose content is this gap of its source. One that opens is the gateway's own word, and is
+    /// remembered, by later processes too, until one of its name ends it: see
+    /// [`Journal::open_gaps`](crate::Journal::open_gaps). One that ends accounts for all time up to it: it counts as heard.
+    ///
+    /// # Errors
+    /// [`AppendError`]; then nothing is remembered.
+    pub fn append_gap(&mut self, append: Append<'_>, gap: &v1::Gap) -> Result<Appended, AppendError> {
+        self.0.append_source_gap(append, gap)
     }
 
     /// The last sequence given in a lane, durable or not.

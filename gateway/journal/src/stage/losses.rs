@@ -1,4 +1,5 @@
-//! Events that nobody keeps and that found no room: counted, and told by gap events.
+//! Losses that go on. Events that nobody keeps and that found no room are counted and told by gap events; gaps that
+//! others open for a source are remembered until they are ended.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +9,12 @@ use venue_schema::{
     v1::{self, GapState, Lane, event::Content, gap::Scope},
 };
 
-use super::{Append, SourceId, Stage};
+use super::{Append, AppendError, Appended, SourceId, Stage};
 use crate::{
     config::{MAX_STAGED_RESULTS_BYTES, MAX_STAGED_TELEMETRY_BYTES},
     format::RecordKind,
     gap::{GATEWAY_SOURCE, Loss, LossExtent},
-    loss::{MAX_REMEMBERED_LOSSES, OpenLoss, cause_in},
+    loss::{MAX_REMEMBERED_LOSSES, OpenGap, cause_in},
 };
 
 /// Losses that are told apart by source at a time; further sources are counted as the gateway's.
@@ -31,7 +32,15 @@ struct Running {
 /// A loss whose last record is staged: until that is durable, a checkpoint must still name it.
 #[derive(Debug, Clone)]
 struct Closing {
-    loss: OpenLoss,
+    loss: OpenGap,
+    sequence: Sequence,
+}
+
+/// A record, not durable yet, that opens or ends a gap of a source.
+#[derive(Debug, Clone)]
+struct StagedGap {
+    gap: OpenGap,
+    state: GapState,
     sequence: Sequence,
 }
 
@@ -41,8 +50,12 @@ pub(super) struct Losses {
     /// Those that go on, by lane and source.
     running: BTreeMap<(i32, u32), Running>,
     /// Those that went on when a process before this one stopped.
-    cut_short: Vec<OpenLoss>,
+    cut_short: Vec<OpenGap>,
     closing: Vec<Closing>,
+    /// Gaps of sources that a durable record opens and none ends, oldest first.
+    of_sources: Vec<OpenGap>,
+    /// What will change them once it is durable.
+    staged: Vec<StagedGap>,
 }
 
 impl Stage {
@@ -60,17 +73,44 @@ impl Stage {
         self.tell_openings();
     }
 
-    /// Takes in losses that a process before this one could not end; they are ended as soon as there is room to say so.
-    pub(crate) fn remember_losses(&mut self, losses: impl IntoIterator<Item = OpenLoss>) {
-        self.losses.cut_short.extend(losses);
+    /// Takes in losses that a process before this one could not end. Those for want of room are ended as soon as there is
+    /// room to say so; those of sources are left to whoever hears the source.
+    pub(crate) fn remember_losses(&mut self, losses: impl IntoIterator<Item = OpenGap>) {
+        let (cut_short, of_sources) = losses.into_iter().partition(OpenGap::is_for_want_of_room);
+        (self.losses.cut_short, self.losses.of_sources) = (cut_short, of_sources);
         self.losses.cut_short.truncate(MAX_REMEMBERED_LOSSES);
+        self.losses.of_sources.truncate(MAX_REMEMBERED_LOSSES);
     }
 
     /// Losses that no durable record ends yet, for a checkpoint.
-    pub(crate) fn open_losses(&self) -> Vec<OpenLoss> {
+    pub(crate) fn open_losses(&self) -> Vec<OpenGap> {
         let running = self.losses.running.iter().map(|(key, loss)| self.as_open(*key, loss));
         let closing = self.losses.closing.iter().map(|closing| closing.loss.clone());
-        self.losses.cut_short.iter().cloned().chain(closing).chain(running).take(MAX_REMEMBERED_LOSSES).collect()
+        let for_want_of_room = self.losses.cut_short.iter().cloned().chain(closing).chain(running);
+        for_want_of_room.chain(self.losses.of_sources.iter().cloned()).take(MAX_REMEMBERED_LOSSES).collect()
+    }
+
+    /// Gaps of sources that are not ended, durable or not, oldest first.
+    pub(crate) fn open_gaps(&self) -> Vec<OpenGap> {
+        let mut open = self.losses.of_sources.clone();
+        self.losses.staged.iter().for_each(|staged| staged.apply_to(&mut open));
+        open
+    }
+
+    /// Appends an event that opens or ends a gap of its source.
+    pub(super) fn append_source_gap(&mut self, append: Append<'_>, gap: &v1::Gap) -> Result<Appended, AppendError> {
+        let (lane, source, state) = (append.lane, append.source, gap.state());
+        let appended = self.append(append, state == GapState::Open)?;
+        if let Appended::Stored { sequence, .. } = appended {
+            let gap = OpenGap::of(lane, &self.known[source.0 as usize].name, gap);
+            self.note_gap(gap, state, sequence);
+        }
+        Ok(appended)
+    }
+
+    /// Takes in that a staged record opens or ends a gap of a source.
+    pub(crate) fn note_gap(&mut self, gap: OpenGap, state: GapState, sequence: Sequence) {
+        self.losses.staged.push(StagedGap { gap, state, sequence });
     }
 
     /// The same losses for a stage of another epoch, in which nothing is staged yet.
@@ -78,11 +118,12 @@ impl Stage {
         other.losses = Losses { closing: Vec::new(), ..self.losses.clone() };
     }
 
-    fn as_open(&self, key: (i32, u32), loss: &Running) -> OpenLoss {
-        OpenLoss {
+    fn as_open(&self, key: (i32, u32), loss: &Running) -> OpenGap {
+        OpenGap {
             lane: lane_of(key),
             source: self.known[key.1 as usize].name.clone(),
             gap_id: loss.gap_id.clone(),
+            cause: cause_in(lane_of(key)),
             count: loss.extent.count.unwrap_or(0),
             first_receive_utc_ns: loss.extent.receive_utc_ns.map(|(first, _)| first),
             first_receive_monotonic_ns: loss.extent.receive_monotonic_ns.map(|(first, _)| first),
@@ -144,7 +185,7 @@ impl Stage {
         }
     }
 
-    fn end_of_cut_short(&self, loss: &OpenLoss) -> Vec<u8> {
+    fn end_of_cut_short(&self, loss: &OpenGap) -> Vec<u8> {
         let source = loss.source.clone();
         let text = format!(
             "events of {source} were lost for want of room, at least {}; the gateway stopped before it had counted them",
@@ -165,9 +206,13 @@ impl Stage {
         event.encode_to_vec()
     }
 
-    /// Takes in that a lane is durable up to a place: losses that end up to there are over.
+    /// Takes in that a lane is durable up to a place: losses that begin or end up to there have begun or are over.
     pub(super) fn settle_losses(&mut self, lane: Lane, durable: Sequence) {
         self.losses.closing.retain(|closing| closing.loss.lane != lane || closing.sequence > durable);
+        let settled = |staged: &mut StagedGap| staged.gap.lane == lane && staged.sequence <= durable;
+        for staged in self.losses.staged.extract_if(.., settled) {
+            staged.apply_to(&mut self.losses.of_sources);
+        }
     }
 
     /// Room for a good deal more than one event, so that a loss is not closed and opened by turns.
@@ -195,6 +240,15 @@ impl Stage {
     /// Whether events of a lane are being lost now.
     pub(crate) fn is_losing(&self, lane: Lane) -> bool {
         self.losses.running.keys().any(|key| key.0 == i32::from(lane))
+    }
+}
+
+impl StagedGap {
+    fn apply_to(&self, open: &mut Vec<OpenGap>) {
+        open.retain(|gap| gap.gap_id != self.gap.gap_id);
+        if self.state == GapState::Open && open.len() < MAX_REMEMBERED_LOSSES {
+            open.push(self.gap.clone());
+        }
     }
 }
 
@@ -226,7 +280,7 @@ mod tests {
             receive_monotonic_ns: 6,
         };
         // No room but that for loss records.
-        assert!(stage.append(lost).is_err() && stage.append(lost).is_err());
+        assert!(stage.append(lost, false).is_err() && stage.append(lost, false).is_err());
         let open = stage.open_losses();
         assert_eq!((open.len(), open[0].count, open[0].first_receive_utc_ns), (1, 2, Some(5)));
         let opening = stage.take(Lane::Results, usize::MAX);

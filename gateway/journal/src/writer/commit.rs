@@ -59,9 +59,11 @@ impl<S: Storage> Journal<S> {
             Err(WriteFailure::Failed(..)) => Ok(0),
             _ => self.commit_lane(&mut writer, Lane::Telemetry, MAX_TELEMETRY_COMMIT_BYTES, now),
         };
-        let closed = match (&results, &telemetry) {
-            (Ok(0), Ok(0)) => self.close_if_idle(&mut writer, now),
-            _ => Ok(()),
+        // A lane without space is idle, too: what is durable in it must be proven all the same.
+        let idle = |lane: &Result<u64, WriteFailure>| matches!(lane, Ok(0) | Err(WriteFailure::NoSpace(_)));
+        let closed = match idle(&results) && idle(&telemetry) {
+            true => self.close_if_idle(&mut writer, now),
+            false => Ok(()),
         };
         self.update_room(&writer);
         let both = results.and_then(|results| telemetry.map(|telemetry| (results, telemetry)));
@@ -192,11 +194,15 @@ impl<S: Storage> Journal<S> {
     }
 
     fn close_if_idle(&self, writer: &mut Writer<S::File>, now: Duration) -> Result<(), WriteFailure> {
-        let due = {
-            let stage = lock(&self.inner.stage);
-            stage.times.unproven && now >= stage.times.last + crate::stage::CLOSING_COMMIT_DELAY
-        };
-        if due { self.put_closing_commit(writer, now) } else { Ok(()) }
+        {
+            let mut stage = lock(&self.inner.stage);
+            if !stage.times.unproven || now < stage.times.last + crate::stage::CLOSING_COMMIT_DELAY {
+                return Ok(());
+            }
+            // If it finds no space either, it is not due again at once.
+            stage.times.last = now;
+        }
+        self.put_closing_commit(writer, now)
     }
 
     /// An empty commit: its header proves the last commit of both lanes, unless a later one has.

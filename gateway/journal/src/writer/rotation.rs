@@ -12,7 +12,7 @@ use crate::{
     format::{Checksum, FileName, SegmentHeader, SegmentNote},
     journal::lock,
     stage::Batch,
-    storage::{Storage, StorageFile, is_full},
+    storage::{Storage, StorageFile},
 };
 
 impl<S: Storage> Journal<S> {
@@ -31,15 +31,32 @@ impl<S: Storage> Journal<S> {
         carried: &mut Batch,
         now: Duration,
     ) -> Result<(), WriteFailure> {
-        let spare = self.take_spare(writer, lane, now)?;
-        let (entry, lane_writer, count) = self.begin_segment(writer, lane, spare, carried)?;
-        self.note_segment(&entry)?;
-        let mut catalog = self.inner.catalog.write().expect("no thread panics while it holds the catalog");
-        if let Some(last) = catalog.segments[lane].last_mut() {
-            last.sealed_at = Some(now);
+        let storage = &*self.inner.storage;
+        let mut others = lock(&self.inner.spares).ready.len();
+        let (spare, (entry, lane_writer, count)) = loop {
+            let spare = self.take_spare(writer, lane, now)?;
+            match self.write_segment(writer, lane, spare, carried) {
+                Ok(written) => break (spare, written),
+                Err(failure) => {
+                    drop(storage.remove(&spare.to_string()));
+                    // A bad sector where nothing stands yet: another spare, or at last a new one, may do.
+                    others = others.checked_sub(1).filter(|_| failure.is_bad_sector()).ok_or(failure)?;
+                }
+            }
+        };
+        let name = entry.name();
+        storage.rename(&spare.to_string(), &name.to_string()).map_err(WriteFailure::of("rename", spare))?;
+        {
+            // It has its name, and goes in its turn even if what follows fails: were younger ones gone before it, the next
+            // start would miss them in the middle of the lane.
+            let mut catalog = self.inner.catalog.write().expect("no thread panics while it holds the catalog");
+            if let Some(last) = catalog.segments[lane].last_mut() {
+                last.sealed_at = Some(now);
+            }
+            catalog.segments[lane].push(entry.clone());
         }
-        catalog.segments[lane].push(entry);
-        drop(catalog);
+        storage.sync_directory().map_err(WriteFailure::of("sync the directory of", name))?;
+        self.note_segment(&entry)?;
         writer.lanes[lane] = lane_writer;
         if count > 0 {
             let (_, bytes) = carried.prefix_of(count);
@@ -49,9 +66,9 @@ impl<S: Storage> Journal<S> {
         Ok(())
     }
 
-    /// Turns a spare into a segment: header, checkpoint and carried records are durable before the
+    /// Writes a spare as the next segment: header, checkpoint and carried records are durable before the
     /// name is. Also says how many records it carries.
-    fn begin_segment(
+    fn write_segment(
         &self,
         writer: &mut Writer<S::File>,
         lane: Lane,
@@ -91,11 +108,7 @@ impl<S: Storage> Journal<S> {
             0 => begun.file.sync_data().map_err(WriteFailure::of("sync", spare)),
             _ => writer.put_commit_into(&mut begun, lane, carried.first, count, &carried.bytes[..bytes]),
         };
-        written?;
-        let name = entry.name();
-        storage.rename(&spare.to_string(), &name.to_string()).map_err(WriteFailure::of("rename", spare))?;
-        storage.sync_directory().map_err(WriteFailure::of("sync the directory of", name))?;
-        Ok((entry, begun, count))
+        written.map(|()| (entry, begun, count))
     }
 
     /// Notes in `meta` that a segment was begun, before anything in it is acknowledged.
@@ -153,11 +166,7 @@ pub(crate) fn preallocate<S: Storage>(storage: &S, number: u64, bytes: u64) -> i
         storage.rename(&unfinished.to_string(), &spare.to_string())?;
         storage.sync_directory()
     };
-    write().inspect_err(|error| {
-        if is_full(error) {
-            // Gives the space back; if even that fails, opening removes the file.
-            let _ = storage.remove(&unfinished.to_string());
-        }
-    })?;
+    // Gives the space back; if even that fails, opening removes the file.
+    write().inspect_err(|_| drop(storage.remove(&unfinished.to_string())))?;
     Ok(spare)
 }

@@ -157,3 +157,30 @@ fn a_real_directory_holds_a_journal() {
     let outside = ReadOnlyJournal::open(directory).unwrap();
     assert_eq!(outside.summary().lanes.results.last, Sequence(3));
 }
+
+/// Either slot of `meta` is lost right after a new epoch was begun: the other one knows of the epoch, too, and drops nothing of it.
+#[test]
+fn one_slot_of_meta_is_enough_after_a_new_epoch() {
+    let prepared = MemoryStorage::new();
+    let (journal, _) = open(&prepared);
+    for number in 1..=3 {
+        append(&journal, RESULTS, journal.source("finish"), number, 100, false).unwrap();
+    }
+    commit_all(&journal, at(0));
+    journal.new_epoch(JournalEpoch::from_bytes([7; 16]), at(1)).unwrap();
+    journal.close(at(2)).unwrap();
+    drop(journal);
+    for slot in 0..2 {
+        for unreadable in [false, true] {
+            let disk = prepared.copy();
+            if unreadable {
+                disk.unreadable("meta", slot * 4096, slot * 4096);
+            } else {
+                disk.flip_bit("meta", slot * 4096 + 100, 1);
+            }
+            let (journal, recovery) = open(&disk);
+            assert_eq!(recovery.epoch, JournalEpoch::from_bytes([7; 16]), "slot {slot}: {recovery:?}");
+            assert_eq!(numbers(&read(&journal, RESULTS)), [1, 2, 3], "slot {slot}: {recovery:?}");
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::scene::*;
 use proptest::prelude::*;
 use venue_journal::{
-    AppendError, Appended, Cursor, Journal, PerLane,
+    AppendError, Appended, Cursor, Journal, Limits, PerLane, ReadError, ReadItem,
     simulated::{Fault, MemoryStorage},
 };
 use venue_schema::{
@@ -39,9 +39,16 @@ enum Action {
     Kill,
     PowerCycle(u64),
     Close,
+    /// A page of a segment cannot be read any longer; which, is drawn.
+    BadSector {
+        results: bool,
+        segment: usize,
+        page: u64,
+    },
 }
 
-fn actions() -> impl Strategy<Value = Vec<Action>> {
+/// Actions, with bad sectors among them or none.
+fn actions(bad_sectors: bool) -> impl Strategy<Value = Vec<Action>> {
     let append = (any::<bool>(), 1_u64..200, 1_usize..40_000, any::<bool>())
         .prop_map(|(results, number, size, refusable)| Action::Append { results, number, size, refusable });
     let fault = prop_oneof![Just(Fault::Refused), Just(Fault::Partial), Just(Fault::Dropped)];
@@ -59,6 +66,12 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         1 => any::<u64>().prop_map(Action::PowerCycle),
         1 => Just(Action::Close),
     ];
+    let bad_sector = (any::<bool>(), 0_usize..8, 0_u64..64).prop_map(|(results, segment, page)| Action::BadSector {
+        results,
+        segment,
+        page,
+    });
+    let action = if bad_sectors { prop_oneof![58 => action, 1 => bad_sector].boxed() } else { action.boxed() };
     prop::collection::vec(action, 1..400)
 }
 
@@ -75,6 +88,8 @@ struct Lanes {
     stored: BTreeSet<u64>,
     /// The highest mark that the cursor ever had.
     passed: u64,
+    /// Sequences of commits that a bad sector has touched.
+    spoiled: BTreeSet<u64>,
 }
 
 impl Lanes {
@@ -90,10 +105,19 @@ impl Lanes {
         assert!(taken, "{number} was never taken");
         self.stored.insert(number);
     }
+
+    /// An element is set aside as quarantined; its event is no longer stored, unless it was taken twice.
+    fn set_aside(&mut self, sequence: u64, number: Option<u64>, skipped: Element) {
+        self.durable.insert(sequence, skipped);
+        if let Some(number) = number.filter(|_| self.durable.values().all(|element| element.number() != number)) {
+            self.stored.remove(&number);
+        }
+    }
 }
 
 struct World {
     disk: MemoryStorage,
+    has_bad_sectors: bool,
     journal: Journal<MemoryStorage>,
     cursors: PerLane<Cursor<MemoryStorage>>,
     model: PerLane<Lanes>,
@@ -113,7 +137,7 @@ impl World {
         let disk = MemoryStorage::new();
         let (journal, _) = open(&disk);
         let cursors = cursors(&journal);
-        Self { disk, journal, cursors, model: PerLane::default(), seconds: 1 }
+        Self { disk, has_bad_sectors: false, journal, cursors, model: PerLane::default(), seconds: 1 }
     }
 
     fn act(&mut self, action: &Action) {
@@ -133,6 +157,7 @@ impl World {
             Action::Capacity(bytes) => self.disk.set_capacity(bytes),
             Action::Kill => self.restart(None),
             Action::PowerCycle(seed) => self.restart(Some(seed)),
+            Action::BadSector { results, segment, page } => self.lose_sector(lane_of(results), segment, page * 4096),
         }
         // What only stages or plans changes nothing that can be read.
         if !matches!(action, Action::Append { .. } | Action::PlanCut(_) | Action::PlanFault(..) | Action::Capacity(_)) {
@@ -141,6 +166,8 @@ impl World {
     }
 
     fn append(&mut self, lane: Lane, number: u64, size: usize, refusable: bool) {
+        // What is quarantined makes the journal forget all that it knows.
+        let forgets = self.has_bad_sectors;
         let source = self.journal.source(if number.is_multiple_of(3) { "finish" } else { "wind" });
         let model = &mut self.model[lane];
         let promised = model.staged.contains(&number) || model.stored.contains(&number);
@@ -150,9 +177,9 @@ impl World {
                 model.settle(number);
             }
             Ok(Appended::Stored { .. }) => {
-                assert!(!promised, "{number} is taken twice");
+                assert!(!promised || forgets, "{number} is taken twice");
                 model.perhaps.remove(&number);
-                model.settle(number);
+                model.staged.insert(number);
             }
             Err(AppendError::Full { .. } | AppendError::Halted) => assert!(refusable),
             Err(AppendError::Lost { .. }) => assert!(!refusable),
@@ -162,8 +189,8 @@ impl World {
 
     fn advance(&mut self, lane: Lane, percent: u64) {
         let mark = self.cursors[lane].mark().0.0;
-        let ends: Vec<u64> =
-            self.elements_from(lane, mark + 1).iter().map(|(first, element)| end(*first, element)).collect();
+        let elements = self.elements_from(lane, mark + 1).unwrap_or_default();
+        let ends: Vec<u64> = elements.iter().map(|(first, element)| end(*first, element)).collect();
         if let Some(&target) = ends.get((ends.len() as u64 * percent / 101) as usize) {
             self.cursors[lane].advance(Sequence(target), Digest::initial(EPOCH, lane));
             self.model[lane].passed = self.model[lane].passed.max(target);
@@ -177,8 +204,59 @@ impl World {
         }
     }
 
-    fn elements_from(&self, lane: Lane, from: u64) -> BTreeMap<u64, Element> {
-        if self.disk.is_powered() { read_from(&self.journal, lane, from) } else { BTreeMap::new() }
+    /// What stands from a sequence on; none while it cannot be read.
+    fn elements_from(&self, lane: Lane, from: u64) -> Option<BTreeMap<u64, Element>> {
+        let readable = self.disk.is_powered() && self.declare_damage(lane, from);
+        readable.then(|| read_from(&self.journal, lane, from))
+    }
+
+    /// Reads a lane as the delivery does, which has damage declared. Says whether that was possible.
+    fn declare_damage(&self, lane: Lane, from: u64) -> bool {
+        let spoiled = &self.model[lane].spoiled;
+        if spoiled.is_empty() {
+            return true;
+        }
+        let (mut reader, mut next) = (self.journal.reader(lane), Sequence(from));
+        loop {
+            match reader.read(next, Limits::BATCH) {
+                Ok(ReadItem::End) => return true,
+                Ok(ReadItem::Records(run)) => next = run.last_sequence().next(),
+                Ok(ReadItem::Skipped { last, .. }) => next = last.next(),
+                Err(ReadError::Damaged { first, last, .. }) => {
+                    assert!(
+                        (first.0..=last.0).all(|it| spoiled.contains(&it)),
+                        "{first} to {last} are in no bad sector"
+                    );
+                    if self.journal.declare_quarantined(lane, first, last, at(self.seconds)).is_err() {
+                        return false;
+                    }
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Takes a page of a segment, and notes which records may be lost with it: those of each commit that it touches, for
+    /// its header may stand there.
+    fn lose_sector(&mut self, lane: Lane, segment: usize, page: u64) {
+        let names = files(&self.disk, lane.name());
+        let Some(name) = names.get(segment % names.len().max(1)) else { return };
+        let bytes = self.disk.contents(name).unwrap();
+        let number = |at: usize, size: usize| {
+            bytes[at..at + size].iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+        };
+        for at in (0..bytes.len() - 64).step_by(8).filter(|at| bytes[*at..].starts_with(b"VCMT")) {
+            let (first, count, end) = (number(at + 8, 8), number(at + 16, 4), at as u64 + 48 + number(at + 20, 4));
+            if (at as u64) < page + 4096 && page < end {
+                self.model[lane].spoiled.extend(first..first + count);
+                if bytes[at + 48 + 16] == 2 {
+                    // A skipped range, up to that sequence: it is found missing again, and declared anew.
+                    self.model[lane].spoiled.extend(1..=number(at + 48 + 8, 8));
+                }
+            }
+        }
+        self.disk.unreadable(name, page, page);
+        self.has_bad_sectors = true;
     }
 
     /// Reads what is new, and all that the consumer has not: what was seen before is the same, but for what
@@ -191,7 +269,15 @@ impl World {
             let mark = self.cursors[lane].mark().0.0;
             let elements = self.elements_from(lane, mark + 1);
             let model = &mut self.model[lane];
-            for (sequence, before) in model.durable.range(mark + 1..) {
+            let Some(elements) = elements else {
+                // They may become durable, and telemetry be shed, unseen.
+                model.perhaps.append(&mut model.staged);
+                continue;
+            };
+            let mut set_aside = Vec::new();
+            let watermark = self.journal.watermarks()[lane].0;
+            let read = model.durable.range(mark + 1..).take_while(|(sequence, _)| **sequence <= watermark);
+            for (sequence, before) in read {
                 let now = elements
                     .range(..=*sequence)
                     .next_back()
@@ -200,9 +286,17 @@ impl World {
                 let replaced = match now.gap().map(|gap| gap.cause()) {
                     Some(v1::GapCause::Shed) => lane == Lane::Telemetry,
                     Some(v1::GapCause::ReceiverReset) => *sequence <= model.passed,
+                    Some(v1::GapCause::Quarantined) => {
+                        // The rest of a range is told in other bytes than the whole.
+                        let was_set_aside = before.gap().is_some_and(|gap| gap.cause() == v1::GapCause::Quarantined);
+                        was_set_aside || model.spoiled.contains(sequence)
+                    }
                     _ => false,
                 };
                 assert!(replaced || now == before, "{} {sequence} was {before:?} and is {now:?}", lane.name());
+                if now != before && model.spoiled.contains(sequence) {
+                    set_aside.push((*sequence, before.number(), now.clone()));
+                }
             }
             for (sequence, element) in &elements {
                 if let Some(number) = element.number() {
@@ -210,7 +304,9 @@ impl World {
                 }
                 model.durable.insert(*sequence, element.clone());
             }
-            let watermark = self.journal.watermarks()[lane].0;
+            for (sequence, number, skipped) in set_aside {
+                model.set_aside(sequence, number, skipped);
+            }
             let last = model.durable.last_key_value().map_or(0, |(first, element)| end(*first, element));
             assert!(watermark >= last.min(watermark), "a watermark never falls");
         }
@@ -246,24 +342,38 @@ impl World {
             }
         }
         let before = PerLane::from_fn(|lane| self.journal.watermarks()[lane]);
-        let capacity_is_no_reason_not_to_start = open(&self.disk);
-        let (journal, recovery) = capacity_is_no_reason_not_to_start;
+        // Capacity is no reason not to start; a bad sector that shows when it is written to is none the second time.
+        let start = || Journal::open(self.disk.clone(), config(), at(0));
+        let again = |error| if self.has_bad_sectors { start() } else { Err(error) };
+        let (journal, recovery) = start().or_else(again).or_else(again).expect("a journal always opens");
         for lane in Lane::ALL {
-            assert!(recovery.lanes[lane].quarantined.is_empty(), "nothing is damaged: {recovery:?}");
-            assert!(journal.watermarks()[lane] >= before[lane], "{} fell below {}", lane.name(), before[lane]);
+            let quarantined = recovery.lanes[lane].quarantined.iter().flat_map(|(first, last)| first.0..=last.0);
+            let mut durable = quarantined.take_while(|sequence| *sequence <= before[lane].0);
+            assert!(
+                durable.all(|it| self.model[lane].spoiled.contains(&it)),
+                "what is damaged is not in it: {recovery:?}"
+            );
+            let may_be_damaged = recovery.lanes[lane].quarantined.is_empty() || self.has_bad_sectors;
+            assert!(may_be_damaged, "nothing is damaged: {recovery:?}");
+            // Where a bad sector asks for another segment and there is no room for it, what is on disk waits in memory.
+            let status = journal.status().lanes[lane];
+            let kept = if self.has_bad_sectors { status.last_staged } else { status.last_durable };
+            assert!(kept >= before[lane], "{} fell below {}", lane.name(), before[lane]);
         }
         self.journal = journal;
         // A cursor's file may not have had its last mark; with faults planned it may not be writable.
         self.cursors = cursors(&self.journal);
         for lane in Lane::ALL {
             // What was staged and not durable may be lost, or may have become durable after all.
-            let stored = numbers(&self.elements_from(lane, self.cursors[lane].mark().0.0 + 1));
+            let elements = self.elements_from(lane, self.cursors[lane].mark().0.0 + 1);
+            let is_read = elements.is_some();
+            let stored = numbers(&elements.unwrap_or_default());
             let status = self.journal.status().lanes[lane];
             let model = &mut self.model[lane];
             stored.into_iter().for_each(|number| model.see(number));
             let mut perhaps = std::mem::take(&mut model.perhaps);
             perhaps.append(&mut model.staged);
-            if status.last_staged > status.last_durable {
+            if status.last_staged > status.last_durable || !is_read {
                 model.perhaps = perhaps;
             }
         }
@@ -288,19 +398,29 @@ proptest! {
 
     /// Whatever happens in whatever order, the promises hold.
     #[test]
-    fn the_journal_keeps_its_promises(actions in actions()) {
-        let mut world = World::new();
-        for action in &actions {
-            if !world.disk.is_powered() && !matches!(action, Action::Kill | Action::PowerCycle(_)) {
-                continue;
-            }
-            world.act(action);
-        }
-        world.disk.set_capacity(None);
-        world.deliver();
-        world.restart(Some(7));
-        world.look();
+    fn the_journal_keeps_its_promises(actions in actions(false)) {
+        run(&actions);
     }
+
+    /// With bad sectors now and then: only what was in them is set aside, and nothing silently.
+    #[test]
+    fn bad_sectors_cost_only_what_was_in_them(actions in actions(true)) {
+        run(&actions);
+    }
+}
+
+fn run(actions: &[Action]) {
+    let mut world = World::new();
+    for action in actions {
+        if !world.disk.is_powered() && !matches!(action, Action::Kill | Action::PowerCycle(_)) {
+            continue;
+        }
+        world.act(action);
+    }
+    world.disk.set_capacity(None);
+    world.deliver();
+    world.restart(Some(7));
+    world.look();
 }
 
 /// A segment got its name, the sync of the directory failed, and the process was killed: the next one sees the name,

@@ -1,7 +1,9 @@
 //! Full quotas, full disks, the reserve, shedding, and what the journal says of it.
 
 use super::scene::*;
-use venue_journal::{AppendError, Appended, CommitError, Journal, ReadError, ReadItem, simulated::MemoryStorage};
+use venue_journal::{
+    AppendError, Appended, CommitDue, CommitError, Journal, ReadError, ReadItem, simulated::MemoryStorage,
+};
 use venue_schema::{Digest, Sequence, v1};
 
 const SIZE: usize = 30_000;
@@ -159,6 +161,41 @@ fn a_receiver_that_forgot_gets_skipped_ranges_for_what_is_gone() {
     assert!(cursor.pin_receiver("centre-2").is_err());
     let other = journal.cursor("centre", Some("centre-2"), RESULTS, true).unwrap();
     assert_eq!((other.mark().0, other.receiver_id().as_deref()), (Sequence::ZERO, Some("centre-2")));
+}
+
+/// A disk is full that looked as if it had room when results were taken in. They wait in memory, what is durable is
+/// proven all the same, and the journal asks to be called again only when there may be space: whoever commits when it
+/// is due does not spin.
+#[test]
+fn results_that_wait_for_space_do_not_make_a_commit_due_for_ever() {
+    let disk = MemoryStorage::new();
+    let (journal, _) = open(&disk);
+    let serial = journal.source("serial");
+    append(&journal, RESULTS, serial, 1, SIZE, false).unwrap();
+    commit_all(&journal, at(1));
+    // More than the segment and every spare hold.
+    for number in 2..80 {
+        // What finds no room is counted as lost.
+        let _ = append(&journal, RESULTS, serial, number, SIZE, false);
+    }
+    disk.set_capacity(Some(disk.used_bytes()));
+    let mut tries = 0;
+    for now in 2..6 {
+        while journal.wants_commit(at(now)) == CommitDue::Now {
+            tries += 1;
+            assert!(tries < 20, "it spins");
+            let _ = journal.commit(at(now));
+        }
+    }
+    let status = journal.status();
+    assert!(status.lanes.results.full && status.halted.is_none(), "{status:?}");
+    assert_eq!(journal.wants_commit(at(60)), CommitDue::Idle);
+    let staged = status.lanes.results.last_staged;
+    assert!(status.lanes.results.last_durable < staged);
+    disk.set_capacity(None);
+    journal.housekeep(at(60)).unwrap();
+    commit_all(&journal, at(60));
+    assert!(journal.status().lanes.results.last_durable >= staged);
 }
 
 /// A disk that is full though the quotas are not: telemetry makes way, results go on, and nothing is halted.
