@@ -1,13 +1,17 @@
 //! The command line of `venue-gateway`, and its exit codes.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
+use venue_devices::DEVICES;
 
 use crate::{
-    command,
+    command::{self, journal::Point},
     config::{self, Config},
 };
+
+/// The names of the lanes.
+const LANES: [&str; 2] = ["results", "telemetry"];
 
 /// Where the configuration stands if nobody says otherwise.
 pub const DEFAULT_CONFIG: &str = "/etc/venue-gateway/config.toml";
@@ -23,7 +27,7 @@ pub enum Exit {
     Usage = 2,
     /// No gateway runs; the answer comes from the journal alone (`status`, `tail`).
     NotRunning = 3,
-    /// The configuration is wrong.
+    /// The configuration is wrong (`check`: cannot be read at all).
     Config = 4,
     /// Another process holds the data directory.
     Locked = 5,
@@ -111,14 +115,14 @@ pub struct Tail {
     /// Print events as JSON, one a line
     #[arg(long)]
     pub json: bool,
-    /// Only this lane (results or telemetry)
-    #[arg(long, value_name = "LANE")]
+    /// Only this lane
+    #[arg(long, value_name = "LANE", value_parser = LANES)]
     pub lane: Option<String>,
     /// Only this device
     #[arg(long, value_name = "ID")]
     pub device: Option<String>,
-    /// Only this kind of content, for example impulse or gap
-    #[arg(long, value_name = "KIND")]
+    /// Only this kind of content
+    #[arg(long, value_name = "KIND", value_parser = command::event_line::KINDS)]
     pub kind: Option<String>,
     /// Begin with the last N events of each lane
     #[arg(long, value_name = "N", default_value_t = 10)]
@@ -132,22 +136,30 @@ pub struct Tail {
 #[derive(Debug, Clone, Args)]
 pub struct Decode {
     /// The protocol, as `devices` lists it
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(DEVICES.iter().map(|it| it.name)))]
     pub device: String,
     /// The capture; standard input if none is given
     pub file: Option<PathBuf>,
     /// Feed N bytes at a time
     #[arg(long, value_name = "N")]
-    pub chunk: Option<usize>,
+    pub chunk: Option<NonZeroUsize>,
     /// The input holds one frame in hex a line
     #[arg(long)]
     pub hex: bool,
-    /// When it was received (RFC 3339): gives times of day their date
-    #[arg(long, value_name = "TIME")]
-    pub received: Option<String>,
+    /// When it was received, as 2026-11-28T09:17:08Z: gives times of day their date
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub received: Option<jiff::Timestamp>,
     /// Time zone of the device's local times
-    #[arg(long, value_name = "ZONE", default_value = "UTC")]
-    pub timezone: String,
+    #[arg(long, value_name = "ZONE", value_parser = zone, default_value = "UTC")]
+    pub timezone: jiff::tz::TimeZone,
+}
+
+fn time(text: &str) -> Result<jiff::Timestamp, &'static str> {
+    text.parse().map_err(|_| "no time: write for example 2026-11-28T09:17:08Z")
+}
+
+fn zone(text: &str) -> Result<jiff::tz::TimeZone, &'static str> {
+    jiff::tz::TimeZone::get(text).map_err(|_| "no time zone: write for example Europe/Paris")
 }
 
 /// `journal …`.
@@ -207,14 +219,14 @@ pub struct Range {
     /// The data directory
     pub dir: PathBuf,
     /// The lane
-    #[arg(long, value_name = "LANE", default_value = "results")]
+    #[arg(long, value_name = "LANE", value_parser = LANES, default_value = "results")]
     pub lane: String,
-    /// From this sequence, or this receive time in RFC 3339
+    /// From this sequence, or this receive time, as 2026-11-28T10:42:17Z
     #[arg(long, value_name = "SEQUENCE|TIME")]
-    pub from: Option<String>,
-    /// To this sequence, or this receive time in RFC 3339, included
+    pub from: Option<Point>,
+    /// To this sequence, or this receive time, included
     #[arg(long, value_name = "SEQUENCE|TIME")]
-    pub to: Option<String>,
+    pub to: Option<Point>,
 }
 
 /// Parses the arguments (the program's name first), does what they say and
@@ -232,7 +244,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     match dispatch(cli.command) {
         Ok(exit) => exit,
         Err(error) => {
-            eprintln!("venue-gateway: {error:#}");
+            command::tell(&format!("venue-gateway: {error:#}"));
             Exit::Failure
         }
     }
@@ -250,7 +262,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
             start_log(&config)?;
             command::run::run(config)
         }),
-        Command::Check { config, json } => Ok(command::check::run(&config.config, json)?),
+        Command::Check { config, json } => command::check::run(&config.config, json),
         Command::Status { config, json } => with_config(&config, |config| command::status::run(&config, json)),
         Command::Tail(tail) => with_config(&tail.config.clone(), |config| command::tail::run(&config, &tail)),
         Command::Devices { json } => print(&command::devices::table(json)?),
@@ -270,21 +282,25 @@ fn with_config(file: &ConfigFile, then: impl FnOnce(Config) -> anyhow::Result<Ex
     match Config::load(&file.config, config::environment()) {
         Ok(config) => then(config),
         Err(errors) => {
-            eprintln!("{errors}");
+            command::tell(&errors.to_string());
             Ok(Exit::Config)
         }
     }
 }
 
-/// The log goes to standard error; `RUST_LOG` overrides the configuration.
+/// The log goes to standard error; `RUST_LOG` overrides the configuration. Colours are
+/// for terminals, and not if `NO_COLOR` is set.
 fn start_log(config: &Config) -> anyhow::Result<()> {
     use std::io::IsTerminal as _;
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .or_else(|_| tracing_subscriber::EnvFilter::try_new(&config.log.filter))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(colours)
+        // A log that nobody reads any more must stop no thread: the complaint about it would panic.
+        .log_internal_errors(false)
         .with_target(false)
         .try_init()
         .map_err(|error| anyhow::anyhow!("failed to start the log: {error}"))

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod event_json;
 mod limits;
 pub mod pipeline;
 pub mod ports;

@@ -295,9 +295,35 @@ fn mistakes_in_variables_are_named() {
             "environment variable VENUE_JOURNAL_RESULTS_QUOTA `quota`: `8gib` is not a size: there is no unit `gib` \
         (write the unit as `GiB`)",
             "environment variable VENUE_GATEWAY_DATADIR no setting has the variable `VENUE_GATEWAY_DATADIR` \
-        (did you mean `VENUE_GATEWAY_DATA_DIR`? unset it: names that begin with VENUE_ are settings)",
+        (did you mean `VENUE_GATEWAY_DATA_DIR`? correct it, or unset it)",
         ]
     );
+}
+
+/// What is far from every setting is somebody else's and stops nothing: `VENUE_HOME` of
+/// another tool, what Kubernetes sets beside a service named `venue-gateway`. Within
+/// two letters of a setting it is a typing error, which would else go unseen.
+#[test]
+fn variables_of_others_are_warnings_and_typing_errors_are_not() {
+    let load = |name: &str| {
+        let variable = [(name.to_owned(), "x".to_owned())];
+        Config::parse("site.toml", &with("source = []\nuplink = []"), variable)
+    };
+    for name in ["VENUE_HOME", "VENUE_", "VENUE_GATEWAY_PORT", "VENUE_GATEWAY_SERVICE_HOST", "VENUE_DATA_DIR"] {
+        let config = load(name).unwrap_or_else(|errors| panic!("{errors}"));
+        let told = config.warnings.iter().find(|finding| finding.place == Place::Variable(name.to_owned()));
+        let told = told.unwrap_or_else(|| panic!("{name} is not told"));
+        assert_eq!(told.message, format!("no setting has the variable `{name}`"));
+        assert!(
+            told.help.starts_with("it is ignored; names that begin with VENUE_ are settings, the nearest is `VENUE_")
+        );
+    }
+    let near = load("VENUE_DATA_DIR").expect("a warning").warnings.pop().expect("one").help;
+    assert!(near.ends_with("`VENUE_GATEWAY_DATA_DIR`"), "{near}");
+    for name in ["VENUE_GATEWAY_I", "VENUE_GATEWAYID", "VENUE_GATWAY_VENUES", "VENUE_LOG_FLITER"] {
+        let errors = load(name).expect_err(name);
+        assert!(errors.findings()[0].help.starts_with("did you mean `VENUE_"), "{errors}");
+    }
 }
 
 /// An empty file lacks what has no default, and is itself the place.

@@ -12,9 +12,10 @@ use venue_gateway::app::status::{
 };
 use venue_gateway::cli::Exit;
 use venue_gateway::config::Config;
+use venue_gateway::event_json::Instead;
 use venue_gateway::ports::{SerialPort, UsbDevice};
 use venue_journal::{Append, Directory, IdentityRef, Journal, JournalConfig};
-use venue_schema::{GatewayId, JournalEpoch, v1::Lane};
+use venue_schema::{GatewayId, JournalEpoch, Sequence, v1::Lane};
 
 const PAGE: &str = include_str!("../../docs/exit-codes-and-json.md");
 /// Maps whose keys are counted things.
@@ -126,6 +127,13 @@ fn a_journal_is_shown_with_its_documented_keys() {
     check("`journal verify --json`", &printed(&["journal", "verify", "--json", &place]));
 }
 
+/// What stands in an event's place has its documented keys.
+#[test]
+fn what_cannot_be_shown_has_its_documented_keys() {
+    let instead = Instead::range(Lane::Results, Sequence(1), Sequence(2), "damaged");
+    check("Events: `tail --json`, `journal export`, `decode`", &serde_json::to_value(instead).expect("plain"));
+}
+
 fn make_journal(folder: &Path) {
     let epoch = JournalEpoch::from_bytes([7; 16]);
     let config = JournalConfig::new(GatewayId::new("gw-1").expect("a name"), "venue", epoch);
@@ -190,7 +198,17 @@ fn commands_end_with_their_documented_code() {
     ends(&["explode"], Exit::Usage);
     ends(&["run", "--config", &broken], Exit::Config);
     ends(&["status", "--config", &broken], Exit::Config);
-    ends(&["run", "--config", "/nowhere/site.toml"], Exit::Config);
+    // A file that cannot be read ends every command in the same way; mistakes are what
+    // `check` looks for.
+    let (binary, syntax) = (file("binary.toml", ""), file("syntax.toml", "[gateway\n"));
+    fs::write(&binary, b"\xff").expect("written");
+    for unreadable in ["/nowhere/site.toml", &folder.path().to_string_lossy(), &binary, "/dev/zero"] {
+        for command in ["check", "run", "status", "tail"] {
+            ends(&[command, "--config", unreadable], Exit::Config);
+        }
+    }
+    ends(&["check", "--config", &syntax], Exit::Failure);
+    ends(&["status", "--config", &syntax], Exit::Config);
 
     let data = folder.path().join("data");
     let journal = data.join("journal");

@@ -78,14 +78,22 @@ impl CommitSignal {
 
 /// Commits until told to stop.
 pub(super) fn run<S: Storage>(journal: &Journal<S>, clock: &SystemClock, signal: &CommitSignal) {
+    // Told once, and not at each try: a log must not fill what is left of the disk.
+    let mut without_space = None;
     loop {
         let now = clock.monotonic();
         let due = journal.wants_commit(now);
         match due {
             CommitDue::Now => match journal.commit(now) {
-                Ok(_) => {}
+                Ok(_) => {
+                    if let Some(lane) = without_space.take() {
+                        tracing::info!(lane, "there is space on disk again");
+                    }
+                }
                 Err(CommitError::NoSpace { lane }) => {
-                    tracing::warn!(lane = lane.name(), "no space on disk: what can be refused is not acknowledged");
+                    if without_space.replace(lane.name()) != Some(lane.name()) {
+                        tracing::warn!(lane = lane.name(), "no space on disk: what can be refused is not acknowledged");
+                    }
                 }
                 Err(error @ CommitError::Halted { .. }) => {
                     tracing::error!(%error, "the journal cannot be written: nothing is acknowledged until it can");

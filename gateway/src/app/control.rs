@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -24,9 +25,13 @@ use venue_schema::{
 use super::{
     sources::Sources,
     status::{ClockStatus, Facts, JournalStatus, LaneStatus, Status, rfc3339},
-    uplinks::{Behind, Uplinks},
+    uplinks::Uplinks,
 };
-use crate::{clock::SystemClock, config::Config};
+use crate::{
+    clock::SystemClock,
+    config::Config,
+    event_json::{self, Instead},
+};
 
 /// Longest request, bytes.
 const REQUEST_BYTES: u64 = 4 * 1024;
@@ -172,30 +177,36 @@ impl Control {
                 halted: journal.halted.clone(),
             },
             sources: self.sources.status(now),
-            uplinks: self
-                .uplinks
-                .status(now, |lane, sequence| self.received_at(lane, sequence).map(|utc_ns| rfc3339(Some(utc_ns)))),
+            uplinks: self.uplinks.status(
+                now,
+                |lane| journal.lanes[lane].last_durable,
+                |lane, sequence| self.received_at(lane, sequence).map(|utc_ns| rfc3339(Some(utc_ns))),
+            ),
         }
     }
 
     fn facts(&self, journal: &venue_journal::Status, now_utc_ns: Option<i64>) -> Facts {
         let results = &journal.lanes.results;
-        let behind = self.uplinks.results_behind().unwrap_or_else(|| Behind {
-            waiting: results.last_durable.0,
-            acknowledged: Sequence::ZERO,
-            delivering: false,
-            link: "the uplink starts".to_owned(),
-        });
-        let oldest = (behind.waiting > 0).then(|| self.received_at(Lane::Results, behind.acknowledged.next()));
+        let behind = self.uplinks.results_behind(results.last_durable);
+        let oldest = match behind.waiting {
+            // What is only staged came just now.
+            0 => now_utc_ns,
+            _ => self.received_at(Lane::Results, behind.acknowledged.next()),
+        };
         Facts {
+            stopped: false,
             now_utc_ns,
+            stored: results.last_durable.0,
             waiting: behind.waiting,
             staged: results.last_staged.0 - results.last_durable.0,
-            oldest_waiting_utc_ns: oldest.flatten(),
+            oldest_waiting_utc_ns: oldest,
             link: behind.link,
             delivering: behind.delivering,
             halted: journal.halted.clone(),
+            full: results.full,
+            lost: self.sources.lost(),
             dark: self.sources.dark(),
+            unread: self.sources.unread(),
             no_uplink: self.uplinks.is_empty(),
         }
     }
@@ -229,6 +240,7 @@ fn lane_status(lane: Lane, journal: &venue_journal::Status) -> LaneStatus {
 
 /// One lane of a `tail`.
 struct TailLane {
+    lane: Lane,
     reader: venue_journal::Reader<Directory>,
     next: Sequence,
 }
@@ -237,34 +249,34 @@ impl TailLane {
     fn new(journal: &Journal<Directory>, lane: Lane, last: u64) -> Self {
         let durable = journal.watermarks()[lane];
         let first = Sequence(durable.0.saturating_sub(last) + 1);
-        Self { reader: journal.reader(lane), next: first.max(journal.first_retained(lane)).max(Sequence(1)) }
+        let next = first.max(journal.first_retained(lane)).max(Sequence(1));
+        Self { lane, reader: journal.reader(lane), next }
     }
 
     /// What stands next, a JSON line an event; none at the end of what is durable.
     fn read(&mut self) -> Option<String> {
-        match self.reader.read(self.next, Limits::BATCH) {
+        let (lane, first) = (self.lane, self.next);
+        let instead = |last, reason| event_json::line(&Err(Instead::range(lane, first, last, reason))) + "\n";
+        match self.reader.read(first, Limits::BATCH) {
             Ok(ReadItem::Records(run)) => {
                 self.next = run.last_sequence().next();
-                Some(run.events().filter_map(|bytes| json_line(&bytes)).collect())
+                let sequences = (run.first_sequence.0..).map(Sequence);
+                let line = |(sequence, bytes): (_, Bytes)| event_json::line(&event_json::read(lane, sequence, &bytes));
+                Some(sequences.zip(run.events()).map(|event| line(event) + "\n").collect())
             }
-            Ok(ReadItem::Skipped { last, gap_event, .. }) => {
+            Ok(ReadItem::Skipped { first, last, gap_event }) => {
                 self.next = last.next();
-                Some(json_line(&gap_event).unwrap_or_default())
+                Some(event_json::line(&event_json::read(lane, first, &gap_event)) + "\n")
             }
             Err(ReadError::Damaged { last, .. }) => {
                 self.next = last.next();
-                Some(String::new())
+                Some(instead(last, "damaged on disk; it is set aside, and a gap says so"))
             }
             Err(ReadError::NotRetained { first_retained, .. }) => {
                 self.next = first_retained;
-                Some(String::new())
+                Some(instead(first_retained.previous(), "no longer stored"))
             }
             Ok(ReadItem::End) | Err(_) => None,
         }
     }
-}
-
-fn json_line(event: &[u8]) -> Option<String> {
-    let event = v1::Event::decode(event).ok()?;
-    serde_json::to_string(&event).ok().map(|line| line + "\n")
 }

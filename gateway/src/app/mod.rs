@@ -7,6 +7,7 @@
 //!                                                         ▼
 //!  housekeeping thread (spares, retention, marks)    uplink thread ──► centre
 //!  clock thread (1 s)                                main thread: signals, control socket
+//!  caretaker (a source that panicked)
 //! ```
 //!
 //! [`App::start`] builds everything from a configuration; [`App::drain`] stops the
@@ -19,12 +20,14 @@ mod host;
 mod housekeeping;
 mod intake;
 pub mod records;
+mod restart;
 mod sources;
 pub mod status;
 mod uplinks;
 
 use std::{
-    io,
+    io::{self, ErrorKind},
+    panic::AssertUnwindSafe,
     path::{Path, PathBuf},
     sync::Arc,
     thread::JoinHandle,
@@ -32,7 +35,9 @@ use std::{
 };
 
 use tokio::sync::watch;
-use venue_journal::{Directory, Journal, JournalConfig, OpenError, Recovery, ResultsConfig, TelemetryConfig};
+use venue_journal::{
+    Directory, Journal, JournalConfig, OpenError, Recovery, ResultsConfig, TelemetryConfig, Watermarks,
+};
 use venue_schema::{
     JournalEpoch,
     v1::{GatewayState, Lane},
@@ -41,7 +46,7 @@ use venue_schema::{
 use self::{commit::CommitSignal, sources::Sources, uplinks::Uplinks};
 use crate::{
     clock::SystemClock,
-    config::{ClockTrust, Config},
+    config::{ByteSize, ClockTrust, Config},
     pipeline::OwnPipeline,
 };
 
@@ -60,6 +65,16 @@ pub enum StartError {
         path: PathBuf,
         /// What the system said.
         error: io::Error,
+    },
+    /// The disk has no room for the journal's first files.
+    #[error(
+        "there is no space on disk for the journal in {path}, whose reserve alone takes {reserve}; free the disk, or lower `reserve` of `journal.results`"
+    )]
+    NoSpace {
+        /// Its directory.
+        path: PathBuf,
+        /// What is written at once when a journal is created.
+        reserve: ByteSize,
     },
     /// The journal cannot be opened.
     #[error(transparent)]
@@ -100,12 +115,14 @@ impl App {
         }
         let (journal, recovery) = open_journal(&config, &clock)?;
         report(&recovery);
+        let last_found = Watermarks::from_fn(|lane| recovery.lanes[lane].last_found);
         let commits = CommitSignal::default();
         let venue = &config.gateway;
         let own = Arc::new(OwnPipeline::new(journal.clone(), &venue.venue, venue.id.as_str()));
         let arrival = clock.arrival();
         own.status(&arrival, GatewayState::Started, "started");
         own.clock(&arrival, records);
+        own.close_gaps_but_of(config.sources.iter().map(|source| source.name.as_str()), &arrival);
 
         let (stop, stopping) = watch::channel(false);
         let (durable, watermarks) = watch::channel(journal.watermarks());
@@ -123,7 +140,15 @@ impl App {
         let threads = vec![
             housekeeping::start(journal.clone(), Arc::clone(&clock), commits.clone(), stopping.clone())?,
             clock_thread(Arc::clone(&own), Arc::clone(&clock), commits.clone(), stopping.clone())?,
-            uplinks::start(Arc::clone(&uplinks), journal.clone(), Arc::clone(&clock), watermarks, stopping)?,
+            caretaker(Arc::clone(&sources), Arc::clone(&own), Arc::clone(&clock), commits.clone(), stopping.clone())?,
+            uplinks::start(
+                Arc::clone(&uplinks),
+                journal.clone(),
+                Arc::clone(&clock),
+                watermarks,
+                last_found,
+                stopping,
+            )?,
         ];
         Ok(Self { config, clock, journal, own, commits, sources, uplinks, stop, threads, commit_thread })
     }
@@ -212,11 +237,19 @@ pub fn random_epoch() -> io::Result<JournalEpoch> {
 
 fn open_journal(config: &Config, clock: &SystemClock) -> Result<(Journal<Directory>, Recovery), StartError> {
     let path = journal_path(&config.gateway.data_dir);
-    let unusable = |error| StartError::DataDirectory { path: path.clone(), error };
+    let no_space = || StartError::NoSpace { path: path.clone(), reserve: config.journal.results.reserve };
+    let is_full = |error: &io::Error| matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+    let unusable = |error| match is_full(&error) {
+        true => no_space(),
+        false => StartError::DataDirectory { path: path.clone(), error },
+    };
     std::fs::create_dir_all(&path).map_err(unusable)?;
     let directory = Directory::create(&path).map_err(unusable)?;
     let fresh_epoch = random_epoch()?;
-    Ok(Journal::open(directory, journal_config(config, fresh_epoch), clock.monotonic())?)
+    Journal::open(directory, journal_config(config, fresh_epoch), clock.monotonic()).map_err(|error| match error {
+        OpenError::Io { source, .. } if is_full(&source) => no_space(),
+        error => error.into(),
+    })
 }
 
 fn report(recovery: &Recovery) {
@@ -249,6 +282,25 @@ fn clock_thread(
     })
 }
 
+/// The thread that starts sources again whose own thread panicked.
+fn caretaker(
+    sources: Arc<Sources>,
+    own: Arc<OwnPipeline<Directory>>,
+    clock: Arc<SystemClock>,
+    commits: CommitSignal,
+    stop: watch::Receiver<bool>,
+) -> io::Result<JoinHandle<()>> {
+    spawn("caretaker", move || {
+        let tell = |state, text: &str| {
+            own.status(&clock.arrival(), state, text);
+            commits.poke();
+        };
+        while !stopped(&stop, Duration::from_millis(100)) {
+            sources.look_after(clock.monotonic(), &tell);
+        }
+    })
+}
+
 /// Waits for a while, in steps short enough for a prompt stop; true if it is to stop.
 fn stopped(stop: &watch::Receiver<bool>, wait: Duration) -> bool {
     const STEP: Duration = Duration::from_millis(50);
@@ -264,13 +316,39 @@ fn stopped(stop: &watch::Receiver<bool>, wait: Duration) -> bool {
     *stop.borrow()
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(run)
+/// Starts a thread that the gateway cannot do without. If it panics the process ends at once, for whoever supervises it
+/// to start it again: a gateway that goes on without its commits or its uplink looks well and is not.
+fn spawn(name: &'static str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        if std::panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
+            tracing::error!(thread = name, "ended by a fault of the program, and so does the gateway; start it again");
+            std::process::abort();
+        }
+    })
 }
 
 fn join(thread: JoinHandle<()>) {
-    let name = thread.thread().name().unwrap_or_default().to_owned();
-    if thread.join().is_err() {
-        tracing::error!(thread = name, "a thread ended by a panic");
+    thread.join().expect("a thread that panics ends the process");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::process::ExitStatusExt as _, process::Command};
+
+    use super::*;
+
+    const CHILD: &str = "APP_TEST_PANICS_HERE";
+
+    /// A fault in the commit thread: the process ends, and does not go on as if it could make anything safe.
+    #[test]
+    fn a_thread_that_panics_ends_the_process() {
+        if std::env::var_os(CHILD).is_some() {
+            join(spawn("commit", || panic!("a bug")).expect("a thread"));
+            return;
+        }
+        let test = ["--exact", "app::tests::a_thread_that_panics_ends_the_process", "--nocapture"];
+        let this = std::env::current_exe().expect("this test");
+        let child = Command::new(this).args(test).env(CHILD, "1").output().expect("it runs");
+        assert_eq!(child.status.signal(), Some(libc::SIGABRT), "{child:?}");
     }
 }

@@ -1,37 +1,64 @@
-//! The sources of a configuration, running.
+//! The sources of a configuration, running, and started again after a panic.
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use venue_devices::Device;
 use venue_journal::{Journal, Storage};
+use venue_schema::v1::GatewayState;
 
 use super::{
     commit::CommitSignal,
     intake::{SharedCounters, SourceIntake},
+    restart::Restart,
     status::{SourceStatus, rfc3339},
 };
 use crate::{
-    clock::SystemClock,
+    clock::{Received, SystemClock},
     config::{self, Config, TransportConfig},
-    pipeline::SourceSettings,
+    pipeline::{Counters, SourceSettings},
     source::{self, SourceHandle, SourceSnapshot, SourceWaker, Stamp},
 };
 
 /// All sources.
 pub(super) struct Sources {
     running: Vec<Running>,
+    /// Held while sources are looked after and while they are stopped, so that none is
+    /// started behind the back of the stop.
+    changing: Mutex<()>,
 }
+
+/// Starts a source, with a new conversation and a new pipeline.
+type Start = Box<dyn Fn(SharedCounters) -> io::Result<SourceHandle> + Send + Sync>;
 
 struct Running {
     config: config::SourceConfig,
+    start: Start,
+    life: Mutex<Life>,
+}
+
+/// A source from one start to its end.
+struct Life {
+    /// None once it is stopped.
+    handle: Option<SourceHandle>,
     waker: SourceWaker,
     state: Arc<source::SourceState>,
     counters: SharedCounters,
-    handle: Mutex<Option<SourceHandle>>,
+    earlier: Earlier,
+    restart: Restart,
+}
+
+/// What earlier lives of a source add to what status shows.
+#[derive(Debug, Clone, Default)]
+struct Earlier {
+    counters: Counters,
+    bytes: u64,
+    connects: u64,
+    line_errors: u64,
+    last_byte: Option<Received>,
 }
 
 impl Sources {
@@ -45,20 +72,39 @@ impl Sources {
         clock: &Arc<SystemClock>,
         commits: &CommitSignal,
     ) -> io::Result<Self> {
-        let start = |source: &config::SourceConfig| Running::start(config, source, journal, clock, commits);
-        Ok(Self { running: config.sources.iter().map(start).collect::<io::Result<_>>()? })
+        let start = |source: &config::SourceConfig| {
+            let start = starter(config, source, journal, clock, commits);
+            Running::start(source.clone(), start, clock.monotonic())
+        };
+        Ok(Self::new(config.sources.iter().map(start).collect::<io::Result<_>>()?))
+    }
+
+    fn new(running: Vec<Running>) -> Self {
+        Self { running, changing: Mutex::new(()) }
     }
 
     /// Tells every source that something became durable.
     pub(super) fn wake(&self) {
-        self.running.iter().for_each(|source| source.waker.wake());
+        self.running.iter().for_each(|source| source.life().waker.wake());
+    }
+
+    /// Starts sources again whose thread panicked, each after its back-off; the others
+    /// go on meanwhile. `tell` passes on what the centre must know. To be called often.
+    ///
+    /// A panic is a bug of the program. The line that hit it is lost, unless its device
+    /// repeats it, and the new pipeline declares the time in which nobody listened; the
+    /// lines after it are heard.
+    pub(super) fn look_after(&self, now: Duration, tell: &dyn Fn(GatewayState, &str)) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.running.iter().for_each(|source| source.look_after(now, tell));
     }
 
     /// Stops every source and waits for it.
     pub(super) fn stop(&self) {
-        self.running.iter().for_each(|source| source.waker.stop());
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.running.iter().for_each(|source| source.life().waker.stop());
         for source in &self.running {
-            let handle = source.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let handle = source.life().handle.take();
             if let Some(Err(_)) = handle.map(SourceHandle::stop) {
                 tracing::error!(source = source.config.name, "the source had ended by a panic");
             }
@@ -72,43 +118,96 @@ impl Sources {
 
     /// Sources of results that are not heard: name, and since when in UTC ns.
     pub(super) fn dark(&self) -> Vec<(String, Option<i64>)> {
-        let dark = |source: &Running| {
-            let state = source.state.snapshot();
-            let last = state.last_byte.and_then(|it| it.utc_ns);
-            (state.connected.is_none() || state.silent).then(|| (source.config.name.clone(), last))
-        };
-        self.running.iter().filter(|source| source.carries_results()).filter_map(dark).collect()
+        self.of_results(|source| source.life().dark_since())
+    }
+
+    /// Sources of results that are heard, and what their devices said before is not read yet: name, and since when in
+    /// UTC ns.
+    pub(super) fn unread(&self) -> Vec<(String, Option<i64>)> {
+        self.of_results(|source| {
+            let life = source.life();
+            life.counters().gap_since.filter(|_| life.dark_since().is_none())
+        })
+    }
+
+    fn of_results<T>(&self, what: impl Fn(&Running) -> Option<T>) -> Vec<(String, T)> {
+        let of_results = self.running.iter().filter(|source| source.carries_results());
+        of_results.filter_map(|source| Some((source.config.name.clone(), what(source)?))).collect()
+    }
+
+    /// Sources of results that lost events since the start: name, and how many.
+    pub(super) fn lost(&self) -> Vec<(String, u64)> {
+        self.of_results(|source| Some(source.life().counters().lost).filter(|count| *count > 0))
     }
 }
 
-impl Running {
-    fn start<S: Storage>(
-        gateway: &Config,
-        config: &config::SourceConfig,
-        journal: &Journal<S>,
-        clock: &Arc<SystemClock>,
-        commits: &CommitSignal,
-    ) -> io::Result<Self> {
+/// How one source of a configuration is started.
+fn starter<S: Storage>(
+    gateway: &Config,
+    config: &config::SourceConfig,
+    journal: &Journal<S>,
+    clock: &Arc<SystemClock>,
+    commits: &CommitSignal,
+) -> Start {
+    let (settings, config) = (settings(gateway, config), config.clone());
+    let (journal, clock, commits) = (journal.clone(), Arc::clone(clock), commits.clone());
+    Box::new(move |counters| {
         let conversation = Device::new(config.device.name, config.role)
             .map_err(|error| io::Error::other(format!("{}: {error}", config.device.name)))?;
+        let intake =
+            SourceIntake::new(journal.clone(), settings.clone(), Arc::clone(&clock), commits.clone(), counters);
+        let stamp: Arc<dyn Stamp> = Arc::<SystemClock>::clone(&clock);
+        source::start((&config).into(), SourceWaker::new()?, conversation, intake, stamp)
+    })
+}
+
+impl Running {
+    fn start(config: config::SourceConfig, start: Start, now: Duration) -> io::Result<Self> {
         let counters = SharedCounters::default();
-        let intake = SourceIntake::new(
-            journal.clone(),
-            settings(gateway, config),
-            Arc::clone(clock),
-            commits.clone(),
-            Arc::clone(&counters),
-        );
-        let waker = SourceWaker::new()?;
-        let stamp: Arc<dyn Stamp> = Arc::<SystemClock>::clone(clock);
-        let handle = source::start(config.into(), waker.clone(), conversation, intake, stamp)?;
-        Ok(Self {
-            config: config.clone(),
-            waker,
-            state: Arc::clone(handle.state()),
-            counters,
-            handle: Mutex::new(Some(handle)),
-        })
+        let handle = start(Arc::clone(&counters))?;
+        let life = Life::new(handle, counters, Earlier::default(), Restart::new(now));
+        Ok(Self { config, start, life: Mutex::new(life) })
+    }
+
+    fn life(&self) -> MutexGuard<'_, Life> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look_after(&self, now: Duration, tell: &dyn Fn(GatewayState, &str)) {
+        let name = &self.config.name;
+        let mut life = self.life();
+        if !life.has_panicked() {
+            return;
+        }
+        if let Some(wait) = life.restart.noticed(now) {
+            drop(life);
+            let wait_ms = wait.as_millis();
+            let text =
+                format!("the source {name} stopped by a fault of the program; it is started again in {wait_ms} ms");
+            tracing::error!(source = name, "{text}; report the panic above as a bug");
+            tell(GatewayState::Fault, &text);
+            return;
+        }
+        if !life.restart.is_due(now) {
+            return;
+        }
+        // Not under the lock: a start appends to the journal, and the commit thread takes the lock to wake.
+        drop(life);
+        let counters = SharedCounters::default();
+        match (self.start)(Arc::clone(&counters)) {
+            Ok(handle) => {
+                let text = format!("the source {name} runs again after a fault of the program");
+                tracing::warn!(source = name, "{text}");
+                tell(GatewayState::Running, &text);
+                let mut life = self.life();
+                let (earlier, restart) = (life.in_all(), life.restart.started(now));
+                *life = Life::new(handle, counters, earlier, restart);
+            }
+            Err(error) => {
+                tracing::error!(source = name, %error, "the source could not be started again; tried once more");
+                self.life().restart.failed(now);
+            }
+        }
     }
 
     fn carries_results(&self) -> bool {
@@ -119,27 +218,76 @@ impl Running {
     }
 
     fn status(&self, now: Duration) -> SourceStatus {
-        let state = self.state.snapshot();
-        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let errors = &state.errors;
+        let life = self.life();
+        let state = life.state.snapshot();
+        let Earlier { counters, bytes, connects, line_errors, last_byte } = life.in_all();
         SourceStatus {
             name: self.config.name.clone(),
             device: self.config.device.name.to_owned(),
             device_id: self.config.device_id.clone(),
             state: word(&state).to_owned(),
             peer: state.connected.as_ref().map(|it| it.peer.clone()),
-            last_byte_age_s: state.last_byte.map(|it| now.saturating_sub(it.monotonic).as_secs_f64()),
-            last_byte_at: state.last_byte.and_then(|it| it.utc_ns).map(|ns| rfc3339(Some(ns))),
-            bytes: state.bytes_received,
-            connects: state.connects,
-            line_errors: errors.parity + errors.framing + errors.overrun + errors.buffer_overrun,
+            last_byte_age_s: last_byte.map(|it| now.saturating_sub(it.monotonic).as_secs_f64()),
+            last_byte_at: last_byte.and_then(|it| it.utc_ns).map(|ns| rfc3339(Some(ns))),
+            bytes,
+            connects,
+            line_errors,
             frames: counters.frames,
             events: counters.events,
             known: counters.known,
             bad: counters.bad.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect(),
             refused: counters.refused,
             lost: counters.lost,
+            gap_since: counters.gap_since.map(rfc3339),
+            faults: life.restart.faults(),
             last_error: state.last_error,
+        }
+    }
+}
+
+impl Life {
+    fn new(handle: SourceHandle, counters: SharedCounters, earlier: Earlier, restart: Restart) -> Self {
+        let (waker, state) = (handle.waker().clone(), Arc::clone(handle.state()));
+        Self { handle: Some(handle), waker, state, counters, earlier, restart }
+    }
+
+    fn has_panicked(&self) -> bool {
+        self.handle.as_ref().is_some_and(|handle| !handle.is_running())
+    }
+
+    /// Since when it is not heard, UTC ns where that is known; none if it is.
+    fn dark_since(&self) -> Option<Option<i64>> {
+        let state = self.state.snapshot();
+        let last = state.last_byte.or(self.earlier.last_byte).and_then(|it| it.utc_ns);
+        (state.connected.is_none() || state.silent).then_some(last)
+    }
+
+    /// What came of the items, earlier lives included.
+    fn counters(&self) -> Counters {
+        let mut sum = self.earlier.counters.clone();
+        let now = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        sum.frames += now.frames;
+        sum.events += now.events;
+        sum.known += now.known;
+        sum.skipped_bytes += now.skipped_bytes;
+        sum.refused += now.refused;
+        sum.lost += now.lost;
+        sum.gap_since = now.gap_since;
+        now.bad.iter().for_each(|(kind, count)| *sum.bad.entry(kind).or_default() += count);
+        sum
+    }
+
+    /// This life and the earlier ones.
+    fn in_all(&self) -> Earlier {
+        let state = self.state.snapshot();
+        let errors = &state.errors;
+        let line_errors = errors.parity + errors.framing + errors.overrun + errors.buffer_overrun;
+        Earlier {
+            counters: self.counters(),
+            bytes: self.earlier.bytes + state.bytes_received,
+            connects: self.earlier.connects + state.connects,
+            line_errors: self.earlier.line_errors + line_errors,
+            last_byte: state.last_byte.or(self.earlier.last_byte),
         }
     }
 }
@@ -174,14 +322,4 @@ fn settings(gateway: &Config, config: &config::SourceConfig) -> SourceSettings {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A fault is not mistaken for a device that is away.
-    #[test]
-    fn a_fault_has_its_own_word() {
-        let silent = SourceSnapshot { silent: true, ..SourceSnapshot::default() };
-        assert_eq!(word(&silent), "disconnected");
-        assert_eq!(word(&SourceSnapshot { faulted: true, ..silent }), "stopped by a fault");
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 //! [`Status`] is also the documented shape of `status --json` and of the answer on
 //! the control socket.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 pub struct Status {
     /// The first line.
     pub headline: String,
-    /// Whether the headline says that all is well.
+    /// Whether every result is at the centre, with nothing unheard or lost; the
+    /// headline begins with `ALL RESULTS` exactly then.
     pub all_results_delivered: bool,
     /// Whether a process runs; false if this was read from the journal alone.
     pub running: bool,
@@ -87,8 +88,8 @@ pub struct SourceStatus {
     pub device: String,
     /// The device's id.
     pub device_id: String,
-    /// `connected`, `disconnected`, `silent`, or `stopped by a fault` until the
-    /// gateway is restarted.
+    /// `connected`, `disconnected`, `silent`, or `stopped by a fault` until it is
+    /// started again by itself.
     pub state: String,
     /// The port or address that it is connected to.
     pub peer: Option<String>,
@@ -114,6 +115,11 @@ pub struct SourceStatus {
     pub refused: u64,
     /// Events lost because even the reserve was full.
     pub lost: u64,
+    /// What the device said from then on is not accounted for yet, RFC 3339, empty while no date was known; absent if
+    /// all of it is.
+    pub gap_since: Option<String>,
+    /// Times that a fault of the program stopped it; it is started again by itself.
+    pub faults: u64,
     /// What went wrong last.
     pub last_error: Option<String>,
 }
@@ -164,65 +170,107 @@ const DATE_NOT_KNOWN: &str =
 /// What the headline is made from.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Facts {
-    /// Now, UTC ns, if a date is known.
+    /// No gateway runs: this is what its journal tells.
+    pub stopped: bool,
+    /// Now, UTC ns, if a date is known; of a stopped gateway, when its last result came.
     pub now_utc_ns: Option<i64>,
+    /// Results on disk, delivered or not.
+    pub stored: u64,
     /// Results that are durable and not acknowledged.
     pub waiting: u64,
     /// Results taken in and not yet durable.
     pub staged: u64,
     /// Receive time of the oldest waiting result, UTC ns.
     pub oldest_waiting_utc_ns: Option<i64>,
-    /// Why they wait.
+    /// Why they wait; of a stopped gateway that is clear.
     pub link: String,
     /// Records flow: what waits is on its way.
     pub delivering: bool,
     /// Why nothing can be made durable.
     pub halted: Option<String>,
+    /// There is no more room for results: the quota or the disk is full.
+    pub full: bool,
+    /// Sources of results that lost events since the start for want of room: name, and how many.
+    pub lost: Vec<(String, u64)>,
     /// Sources of results that are not heard: name, and since when in UTC ns.
     pub dark: Vec<(String, Option<i64>)>,
+    /// Sources of results that are heard, and what their devices said before is not read yet: name, and since when in
+    /// UTC ns.
+    pub unread: Vec<(String, Option<i64>)>,
     /// No uplink is configured.
     pub no_uplink: bool,
 }
 
 impl Facts {
-    /// The first line, and whether it says that all is well.
+    /// The first line, and whether all results are delivered: exactly then does it
+    /// begin with `ALL RESULTS`. What a device says to nobody, and what was lost, is
+    /// not delivered.
     pub fn headline(&self, zone: &TimeZone) -> (String, bool) {
-        let now = clock_face(zone, self.now_utc_ns);
         if let Some(why) = &self.halted {
             return (format!("RESULTS CANNOT BE MADE SAFE SINCE THE DISK FAILED: {why}"), false);
         }
-        if self.no_uplink {
-            return (format!("{} RESULTS ARE STORED HERE; NO UPLINK IS CONFIGURED", self.waiting), false);
+        let troubles = self.troubles(zone);
+        let delivered = !self.no_uplink && self.waiting + self.staged == 0;
+        if delivered && troubles.is_empty() && !self.stopped {
+            return (format!("ALL RESULTS {} ARE AT THE CENTRE{}", self.up_to_now(zone), self.without_a_date()), true);
         }
-        let waiting = self.waiting + self.staged;
-        if waiting > 0 && self.is_on_its_way() {
-            let up_to = clock_face(zone, self.oldest_waiting_utc_ns);
-            let verb = if waiting == 1 { "IS ON ITS" } else { "ARE ON THEIR" };
-            return (format!("ALL RESULTS UP TO {up_to} ARE AT THE CENTRE, {waiting} {verb} WAY"), false);
-        }
-        if waiting > 0 {
-            let count = if waiting == 1 { "1 RESULT".to_owned() } else { format!("{waiting} RESULTS") };
-            let since = match self.oldest_waiting_utc_ns {
-                Some(utc_ns) => format!(" SINCE {}", clock_face(zone, Some(utc_ns))),
-                None => String::new(),
-            };
-            let verb = if waiting == 1 { "WAITS" } else { "WAIT" };
-            return (format!("{count} {verb} HERE{since}: {}", self.link), false);
-        }
-        let mut line = match self.now_utc_ns {
-            Some(_) => format!("ALL RESULTS UP TO {now} ARE AT THE CENTRE"),
-            None => "ALL RESULTS UP TO NOW ARE AT THE CENTRE (THE TIME OF DAY IS NOT KNOWN)".to_owned(),
+        let stopped = if self.stopped { "THE GATEWAY IS NOT RUNNING — " } else { "" };
+        let but = match (troubles.is_empty(), self.stored + self.staged) {
+            (true, _) => "",
+            (false, 0) => " — ",
+            (false, _) => " — BUT ",
         };
-        for (index, (name, since)) in self.dark.iter().enumerate() {
-            let join = if index == 0 { " — BUT " } else { ", " };
-            let since = since.map_or_else(String::new, |utc_ns| format!(" SINCE {}", clock_face(zone, Some(utc_ns))));
-            let _ = write!(line, "{join}{name} IS NOT HEARD{since}");
-        }
-        (line, self.dark.is_empty())
+        (format!("{stopped}{}{but}{}", self.whereabouts(zone), troubles.join(", ")), false)
     }
-}
 
-impl Facts {
+    /// Where the results are, where that is not simply the centre.
+    fn whereabouts(&self, zone: &TimeZone) -> String {
+        let waiting = self.waiting + self.staged;
+        let one = waiting == 1;
+        if self.stored + self.staged == 0 {
+            return "NO RESULT WAS HEARD YET".to_owned();
+        }
+        if self.no_uplink {
+            return format!("{} STORED HERE; NO UPLINK IS CONFIGURED", are(waiting));
+        }
+        if waiting == 0 {
+            return format!("RESULTS HEARD {} ARE AT THE CENTRE{}", self.up_to_now(zone), self.without_a_date());
+        }
+        if self.is_on_its_way() {
+            let up_to = clock_face(zone, self.oldest_waiting_utc_ns);
+            let verb = if one { "IS ON ITS" } else { "ARE ON THEIR" };
+            return format!("RESULTS UP TO {up_to} ARE AT THE CENTRE, {waiting} {verb} WAY");
+        }
+        let verb = if one { "WAITS" } else { "WAIT" };
+        let why = if self.stopped { String::new() } else { format!(": {}", self.link) };
+        format!("{} {verb} HERE{}{why}", results(waiting), since(zone, self.oldest_waiting_utc_ns))
+    }
+
+    fn troubles(&self, zone: &TimeZone) -> Vec<String> {
+        let full = self.full.then(|| "THE ROOM FOR RESULTS ON DISK IS FULL".to_owned());
+        let lost = self.lost.iter().map(|(name, count)| {
+            let were = if *count == 1 { "1 EVENT".to_owned() } else { format!("{count} EVENTS") };
+            format!("{were} OF {name} LOST FOR WANT OF ROOM")
+        });
+        let dark = self.dark.iter().map(|(name, utc_ns)| format!("{name} IS NOT HEARD{}", since(zone, *utc_ns)));
+        let unread = |(name, utc_ns): &(String, Option<i64>)| {
+            format!("WHAT {name} SAID{} IS NOT READ YET", since(zone, *utc_ns))
+        };
+        full.into_iter().chain(lost).chain(dark).chain(self.unread.iter().map(unread)).collect()
+    }
+
+    fn up_to_now(&self, zone: &TimeZone) -> String {
+        match self.now_utc_ns {
+            Some(_) => format!("UP TO {}", clock_face(zone, self.now_utc_ns)),
+            None if self.stopped => "BEFORE".to_owned(),
+            None => "UP TO NOW".to_owned(),
+        }
+    }
+
+    fn without_a_date(&self) -> &'static str {
+        if self.now_utc_ns.is_some() { "" } else { " (THE TIME OF DAY IS NOT KNOWN)" }
+    }
+
     /// Whether what waits is young, and records flow.
     fn is_on_its_way(&self) -> bool {
         match (self.delivering, self.now_utc_ns, self.oldest_waiting_utc_ns) {
@@ -230,6 +278,18 @@ impl Facts {
             _ => false,
         }
     }
+}
+
+fn results(count: u64) -> String {
+    if count == 1 { "1 RESULT".to_owned() } else { format!("{count} RESULTS") }
+}
+
+fn are(count: u64) -> String {
+    format!("{} {}", results(count), if count == 1 { "IS" } else { "ARE" })
+}
+
+fn since(zone: &TimeZone, utc_ns: Option<i64>) -> String {
+    utc_ns.map_or_else(String::new, |utc_ns| format!(" SINCE {}", clock_face(zone, Some(utc_ns))))
 }
 
 /// Local time of day of an instant, `hh:mm:ss`; `--:--:--` if there is none.
@@ -257,15 +317,12 @@ impl fmt::Display for Status {
         }
         for lane in &self.journal.lanes {
             let full = if lane.full { ", FULL" } else { "" };
-            writeln!(
-                f,
-                "journal   {:<9}  {} to {} on disk, {} of {}{full}",
-                lane.lane,
-                lane.first_retained,
-                lane.last_durable,
-                bytes(lane.used_bytes),
-                bytes(lane.quota_bytes)
-            )?;
+            let held = match lane.last_durable {
+                last if last < lane.first_retained => "nothing".to_owned(),
+                last => format!("{} to {last}", lane.first_retained),
+            };
+            let (used, quota) = (bytes(lane.used_bytes), bytes(lane.quota_bytes));
+            writeln!(f, "journal   {:<9}  {held} on disk, {used} of {quota}{full}", lane.lane)?;
         }
         self.sources.iter().try_for_each(|source| source.line(f))?;
         self.uplinks.iter().try_for_each(|uplink| uplink.lines(f))
@@ -288,6 +345,12 @@ impl SourceStatus {
         }
         if self.lost > 0 {
             write!(f, ", {} LOST", self.lost)?;
+        }
+        if self.gap_since.is_some() {
+            write!(f, ", not read to the end")?;
+        }
+        if self.faults > 0 {
+            write!(f, ", {} FAULTS OF THE PROGRAM", self.faults)?;
         }
         writeln!(f)?;
         match &self.last_error {
@@ -331,38 +394,94 @@ mod tests {
 
     const NOW: i64 = 1_795_859_137_000_000_000; // 2026-11-28T09:45:37Z
 
-    #[track_caller]
-    fn check(facts: &Facts, expected: &str, well: bool) {
-        let zone = TimeZone::get("Europe/Paris").expect("bundled");
-        assert_eq!(facts.headline(&zone), (expected.to_owned(), well));
+    fn headline(facts: &Facts) -> (String, bool) {
+        facts.headline(&TimeZone::get("Europe/Paris").expect("bundled"))
     }
 
-    /// The line that a results manager reads at 3 in the morning.
+    /// The line that a results manager reads at 3 in the morning. It begins with
+    /// `ALL RESULTS` exactly when scripts are told that all results are delivered.
     #[test]
     fn the_headline_says_what_the_venue_must_know() {
-        let well = Facts { now_utc_ns: Some(NOW), ..Facts::default() };
-        check(&well, "ALL RESULTS UP TO 10:45:37 ARE AT THE CENTRE", true);
-
+        let ago = |seconds: i64| Some(NOW - seconds * 1_000_000_000);
+        let well = Facts { now_utc_ns: Some(NOW), stored: 40, ..Facts::default() };
         let cut = Facts {
             waiting: 12,
-            oldest_waiting_utc_ns: Some(NOW - 60_000_000_000),
+            oldest_waiting_utc_ns: ago(60),
             link: "no connection to the centre".to_owned(),
             ..well.clone()
         };
-        check(&cut, "12 RESULTS WAIT HERE SINCE 10:44:37: no connection to the centre", false);
-
-        let young =
-            Facts { waiting: 2, oldest_waiting_utc_ns: Some(NOW - 200_000_000), delivering: true, ..well.clone() };
-        check(&young, "ALL RESULTS UP TO 10:45:36 ARE AT THE CENTRE, 2 ARE ON THEIR WAY", false);
-
-        let dark = Facts { dark: vec![("finish-timer-a".to_owned(), Some(NOW - 5_000_000_000))], ..well.clone() };
-        check(
-            &dark,
-            "ALL RESULTS UP TO 10:45:37 ARE AT THE CENTRE — BUT finish-timer-a IS NOT HEARD SINCE 10:45:32",
-            false,
-        );
-
-        let halted = Facts { halted: Some("fdatasync: Input/output error".to_owned()), ..cut };
-        check(&halted, "RESULTS CANNOT BE MADE SAFE SINCE THE DISK FAILED: fdatasync: Input/output error", false);
+        let dark = vec![("finish-timer-a".to_owned(), ago(5))];
+        let never = vec![("finish-timer-a".to_owned(), None), ("start-timer".to_owned(), ago(9))];
+        let stopped = Facts { stopped: true, ..well.clone() };
+        let states = [
+            (well.clone(), "ALL RESULTS UP TO 10:45:37 ARE AT THE CENTRE"),
+            (Facts { stored: 0, ..well.clone() }, "ALL RESULTS UP TO 10:45:37 ARE AT THE CENTRE"),
+            (
+                Facts { now_utc_ns: None, ..well.clone() },
+                "ALL RESULTS UP TO NOW ARE AT THE CENTRE (THE TIME OF DAY IS NOT KNOWN)",
+            ),
+            (
+                Facts { waiting: 2, oldest_waiting_utc_ns: ago(1), delivering: true, ..well.clone() },
+                "RESULTS UP TO 10:45:36 ARE AT THE CENTRE, 2 ARE ON THEIR WAY",
+            ),
+            (
+                Facts { staged: 1, oldest_waiting_utc_ns: ago(0), delivering: true, ..well.clone() },
+                "RESULTS UP TO 10:45:37 ARE AT THE CENTRE, 1 IS ON ITS WAY",
+            ),
+            (cut.clone(), "12 RESULTS WAIT HERE SINCE 10:44:37: no connection to the centre"),
+            (
+                Facts { waiting: 1, stored: 1, oldest_waiting_utc_ns: None, ..cut.clone() },
+                "1 RESULT WAITS HERE: no connection to the centre",
+            ),
+            (
+                Facts { dark: dark.clone(), ..cut.clone() },
+                "12 RESULTS WAIT HERE SINCE 10:44:37: no connection to the centre \
+                 — BUT finish-timer-a IS NOT HEARD SINCE 10:45:32",
+            ),
+            (
+                Facts { dark: dark.clone(), ..well.clone() },
+                "RESULTS HEARD UP TO 10:45:37 ARE AT THE CENTRE — BUT finish-timer-a IS NOT HEARD SINCE 10:45:32",
+            ),
+            (
+                Facts { unread: dark.clone(), ..well.clone() },
+                "RESULTS HEARD UP TO 10:45:37 ARE AT THE CENTRE — BUT WHAT finish-timer-a SAID SINCE 10:45:32 IS NOT READ YET",
+            ),
+            (
+                Facts { dark: never, stored: 0, ..well.clone() },
+                "NO RESULT WAS HEARD YET — finish-timer-a IS NOT HEARD, start-timer IS NOT HEARD SINCE 10:45:28",
+            ),
+            (
+                Facts { lost: vec![("finish-timer-a".to_owned(), 3)], full: true, ..well.clone() },
+                "RESULTS HEARD UP TO 10:45:37 ARE AT THE CENTRE \
+                 — BUT THE ROOM FOR RESULTS ON DISK IS FULL, 3 EVENTS OF finish-timer-a LOST FOR WANT OF ROOM",
+            ),
+            (
+                Facts { no_uplink: true, waiting: 40, ..well.clone() },
+                "40 RESULTS ARE STORED HERE; NO UPLINK IS CONFIGURED",
+            ),
+            (
+                Facts { halted: Some("fdatasync: Input/output error".to_owned()), dark, ..cut },
+                "RESULTS CANNOT BE MADE SAFE SINCE THE DISK FAILED: fdatasync: Input/output error",
+            ),
+            (stopped.clone(), "THE GATEWAY IS NOT RUNNING — RESULTS HEARD UP TO 10:45:37 ARE AT THE CENTRE"),
+            (
+                Facts { now_utc_ns: None, ..stopped.clone() },
+                "THE GATEWAY IS NOT RUNNING — RESULTS HEARD BEFORE ARE AT THE CENTRE (THE TIME OF DAY IS NOT KNOWN)",
+            ),
+            (Facts { stored: 0, ..stopped.clone() }, "THE GATEWAY IS NOT RUNNING — NO RESULT WAS HEARD YET"),
+            (
+                Facts { waiting: 12, oldest_waiting_utc_ns: ago(60), ..stopped.clone() },
+                "THE GATEWAY IS NOT RUNNING — 12 RESULTS WAIT HERE SINCE 10:44:37",
+            ),
+            (
+                Facts { no_uplink: true, waiting: 1, stored: 1, ..stopped },
+                "THE GATEWAY IS NOT RUNNING — 1 RESULT IS STORED HERE; NO UPLINK IS CONFIGURED",
+            ),
+        ];
+        for (facts, expected) in states {
+            let (line, delivered) = headline(&facts);
+            assert_eq!(line, expected);
+            assert_eq!(delivered, line.starts_with("ALL RESULTS"), "{line}");
+        }
     }
 }

@@ -17,7 +17,7 @@ use venue_journal::{Journal, Storage, Watermarks};
 use venue_schema::{Sequence, v1::Lane};
 
 use super::{
-    host::{JournalLane, SharedLink},
+    host::{Ending, JournalLane, SharedLink},
     random_epoch,
     records::LaneRecords,
     spawn,
@@ -54,6 +54,17 @@ impl Link {
     fn snapshot(&self, lane: Lane) -> Option<Status> {
         self.lane(lane).lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    fn results_behind(&self, durable: Sequence) -> Behind {
+        let Some(status) = self.snapshot(Lane::Results) else { return Behind::entirely(durable) };
+        Behind {
+            // Counted from the journal: the uplink may not yet know of what became durable just now.
+            waiting: durable.0.saturating_sub(status.acknowledged.0),
+            acknowledged: status.acknowledged,
+            delivering: status.state == LinkState::Delivering,
+            link: describe(&status),
+        }
+    }
 }
 
 impl Uplinks {
@@ -79,33 +90,36 @@ impl Uplinks {
         self.links.iter().all(|link| Lane::ALL.into_iter().all(|lane| lane_is(link, lane)))
     }
 
-    /// The results lane's state that is furthest behind, among required uplinks if
-    /// there are any: how many wait, and why.
-    pub(super) fn results_behind(&self) -> Option<Behind> {
-        let behind = |link: &Link| {
-            let status = link.snapshot(Lane::Results)?;
-            Some(Behind {
-                waiting: status.backlog(),
-                acknowledged: status.acknowledged,
-                delivering: status.state == LinkState::Delivering,
-                link: describe(&status),
-            })
-        };
-        self.links.iter().filter_map(behind).max_by_key(|behind| behind.waiting)
+    /// The results lane's state that is furthest behind of what is `durable`, among
+    /// required uplinks if there are any: how many wait, and why. Without an uplink
+    /// everything waits.
+    pub(super) fn results_behind(&self, durable: Sequence) -> Behind {
+        let any_required = self.links.iter().any(|link| link.config.required);
+        let counts = |link: &&Link| link.config.required || !any_required;
+        let behind = self.links.iter().filter(counts).map(|link| link.results_behind(durable));
+        behind.max_by_key(|behind| behind.waiting).unwrap_or_else(|| Behind::entirely(durable))
     }
 
-    /// State of every uplink at `now`; `oldest` gives the receive time of a record.
-    pub(super) fn status(&self, now: Duration, oldest: impl Fn(Lane, Sequence) -> Option<String>) -> Vec<UplinkStatus> {
+    /// State of every uplink at `now`, behind what `durable` says of each lane; `oldest` gives the receive time of a
+    /// record.
+    pub(super) fn status(
+        &self,
+        now: Duration,
+        durable: impl Fn(Lane) -> Sequence,
+        oldest: impl Fn(Lane, Sequence) -> Option<String>,
+    ) -> Vec<UplinkStatus> {
         let lane_status = |link: &Link, lane: Lane| {
             let status = link.snapshot(lane)?;
-            let waiting_at = (status.backlog() > 0).then(|| oldest(lane, status.acknowledged.next())).flatten();
+            // As the headline counts: what became durable since is of the next status.
+            let backlog = durable(lane).0.saturating_sub(status.acknowledged.0);
+            let waiting_at = (backlog > 0).then(|| oldest(lane, status.acknowledged.next())).flatten();
             Some(UplinkLaneStatus {
                 lane: lane.name().to_owned(),
                 state: status.state.to_string(),
                 delivering: status.state == LinkState::Delivering,
                 endpoint: link.config.endpoints.get(status.endpoint).map(ToString::to_string).unwrap_or_default(),
                 acknowledged: status.acknowledged.0,
-                backlog: status.backlog(),
+                backlog,
                 oldest_waiting_at: waiting_at,
                 in_flight: status.in_flight,
                 last_acknowledgement_age_s: status.last_acknowledgement.map(|at| now.saturating_sub(at).as_secs_f64()),
@@ -133,6 +147,18 @@ pub(super) struct Behind {
     pub(super) link: String,
 }
 
+impl Behind {
+    /// Nothing is acknowledged yet, as far as is known.
+    fn entirely(durable: Sequence) -> Self {
+        Self {
+            waiting: durable.0,
+            acknowledged: Sequence::ZERO,
+            delivering: false,
+            link: "the uplink starts".to_owned(),
+        }
+    }
+}
+
 fn describe(status: &Status) -> String {
     match (&status.state, &status.last_error) {
         // Somebody has to do something: the line says what.
@@ -141,7 +167,7 @@ fn describe(status: &Status) -> String {
     }
 }
 
-/// Starts the thread that delivers.
+/// Starts the thread that delivers. `last_found` is what opening the journal found.
 ///
 /// # Errors
 /// If the system gives none.
@@ -150,10 +176,11 @@ pub(super) fn start<S: Storage>(
     journal: Journal<S>,
     clock: Arc<SystemClock>,
     durable: watch::Receiver<Watermarks>,
+    last_found: Watermarks,
     stop: watch::Receiver<bool>,
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    spawn("uplink", move || runtime.block_on(deliver(&uplinks, &journal, &clock, &durable, stop)))
+    spawn("uplink", move || runtime.block_on(deliver(&uplinks, &journal, &clock, &durable, last_found, stop)))
 }
 
 /// Delivers under one journal epoch after another until told to stop.
@@ -162,15 +189,16 @@ async fn deliver<S: Storage>(
     journal: &Journal<S>,
     clock: &Arc<SystemClock>,
     durable: &watch::Receiver<Watermarks>,
+    mut last_found: Watermarks,
     mut stop: watch::Receiver<bool>,
 ) {
     while !*stop.borrow() {
-        let (epoch_ended, mut ended) = watch::channel(false);
+        let (ending, mut ended) = watch::channel(Ending::No);
         let mut tasks = JoinSet::new();
-        let lanes = Lanes::follow(durable.clone(), &mut tasks);
+        let lanes = Lanes::follow(durable.clone(), last_found, &mut tasks);
         let mut failed = false;
         for link in &uplinks.links {
-            let started = lanes.deliver(link, journal, clock, &stop, &epoch_ended, &mut tasks);
+            let started = lanes.deliver(link, journal, clock, &stop, &ending, &mut tasks);
             if let Err(error) = started {
                 tracing::error!(uplink = link.config.name, %error, "the uplink's cursor cannot be used");
                 failed = true;
@@ -182,8 +210,18 @@ async fn deliver<S: Storage>(
             () = tokio::time::sleep(RETRY), if failed => {}
         }
         tasks.shutdown().await;
-        if *ended.borrow() && !*stop.borrow() {
-            begin_epoch(journal, clock).await;
+        let ended = *ended.borrow();
+        match ended {
+            _ if *stop.borrow() => {}
+            Ending::No => {}
+            Ending::AwaitRoom => tokio::select! {
+                () = tokio::time::sleep(RETRY) => {}
+                _ = stop.changed() => {}
+            },
+            Ending::NewEpoch => {
+                begin_epoch(journal, clock).await;
+                last_found = Watermarks::default();
+            }
         }
     }
 }
@@ -206,11 +244,12 @@ async fn begin_epoch<S: Storage>(journal: &Journal<S>, clock: &SystemClock) {
 struct Lanes {
     results: watch::Receiver<Sequence>,
     telemetry: watch::Receiver<Sequence>,
+    last_found: Watermarks,
 }
 
 impl Lanes {
     /// Splits the watermarks, so that a lane wakes only for its own.
-    fn follow(mut durable: watch::Receiver<Watermarks>, tasks: &mut JoinSet<()>) -> Self {
+    fn follow(mut durable: watch::Receiver<Watermarks>, last_found: Watermarks, tasks: &mut JoinSet<()>) -> Self {
         let marks = *durable.borrow_and_update();
         let (results, results_seen) = watch::channel(marks.results);
         let (telemetry, telemetry_seen) = watch::channel(marks.telemetry);
@@ -224,7 +263,7 @@ impl Lanes {
                 moved(&telemetry, marks.telemetry);
             }
         });
-        Self { results: results_seen, telemetry: telemetry_seen }
+        Self { results: results_seen, telemetry: telemetry_seen, last_found }
     }
 
     /// Starts both lanes of an uplink.
@@ -234,7 +273,7 @@ impl Lanes {
         journal: &Journal<S>,
         clock: &Arc<SystemClock>,
         stop: &watch::Receiver<bool>,
-        epoch_ended: &watch::Sender<bool>,
+        ending: &watch::Sender<Ending>,
         tasks: &mut JoinSet<()>,
     ) -> Result<(), venue_journal::CursorError> {
         let (waiting, results_backlog) = watch::channel(false);
@@ -254,7 +293,8 @@ impl Lanes {
                 clock: Arc::clone(clock),
                 link: Arc::clone(link.lane(lane)),
                 backlog: if lane == Lane::Results { waiting.take() } else { None },
-                epoch_ended: epoch_ended.clone(),
+                last_found: self.last_found[lane],
+                ending: ending.clone(),
             };
             let target = LaneUplink { endpoints: link.config.endpoints.clone(), tls: link.config.tls.clone() };
             let signals = LaneSignals { durable, results_backlog, stop: stop.clone() };

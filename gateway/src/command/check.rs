@@ -24,15 +24,16 @@ struct Report<'a> {
 /// If they cannot be printed.
 pub fn run(path: &Path, json: bool) -> anyhow::Result<Exit> {
     let (findings, exit) = match Config::load(path, config::environment()) {
-        Err(errors) => (errors.findings().to_vec(), Exit::Config),
+        // Mistakes are what was asked for. A file that nobody can read is not the answer
+        // to that question but a question that could not be put: as in any other command.
+        Err(errors) if errors.is_unreadable() => (errors.findings().to_vec(), Exit::Config),
+        Err(errors) => (errors.findings().to_vec(), Exit::Failure),
         Ok(config) => {
             let findings = check::check(&config, now());
             let exit = if findings.iter().any(Finding::is_error) { Exit::Failure } else { Exit::Success };
             (findings, exit)
         }
     };
-    // `check` answers 1 for anything that is wrong, whichever part it is in.
-    let exit = if exit == Exit::Config { Exit::Failure } else { exit };
     let text = if json {
         serde_json::to_string_pretty(&Report { ok: exit == Exit::Success, findings: &findings })?
     } else {

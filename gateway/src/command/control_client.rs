@@ -25,6 +25,10 @@ pub(super) fn ask(data_dir: &Path, request: &Request) -> anyhow::Result<Option<B
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
             return Ok(None);
         }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(error)
+                .with_context(|| format!("failed to connect to {}; ask as the gateway's user", path.display()));
+        }
         Err(error) => return Err(error).with_context(|| format!("failed to connect to {}", path.display())),
     };
     stream.set_read_timeout(Some(PATIENCE))?;

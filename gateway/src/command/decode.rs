@@ -8,6 +8,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{self, BufRead, BufReader, BufWriter, Read, Write},
+    num::NonZeroUsize,
     time::Duration,
 };
 
@@ -17,6 +18,7 @@ use serde::Serialize;
 use venue_devices::{Conversation, Device, DeviceType, Item, Role};
 use venue_schema::v1;
 
+use super::output;
 use crate::{
     cli::{self, Exit},
     clock::{BootId, Quality, Received},
@@ -59,40 +61,32 @@ pub struct Summary {
 /// Decodes the file that the command line names, or standard input.
 ///
 /// # Errors
-/// If the device, the time or the time zone is none, or input or output fails.
+/// If input or output fails.
 pub fn main(arguments: &cli::Decode) -> anyhow::Result<Exit> {
-    let device = DeviceType::find(&arguments.device).ok_or_else(|| unknown_device(&arguments.device))?;
-    let received = arguments.received.as_deref().map(str::parse::<jiff::Timestamp>).transpose();
-    let received = received.context("--received is not a time: write for example 2026-11-28T09:17:08Z")?;
-    let zone = TimeZone::get(&arguments.timezone)
-        .with_context(|| format!("`{}` is no time zone: write for example Europe/Paris", arguments.timezone))?;
+    let device = DeviceType::find(&arguments.device).context("the command line takes known devices only")?;
     let decode = Decode {
         device,
-        chunk: arguments.chunk,
+        chunk: arguments.chunk.map(NonZeroUsize::get),
         hex: arguments.hex,
-        received_utc_ns: received.and_then(|time| i64::try_from(time.as_nanosecond()).ok()),
-        zone,
+        received_utc_ns: arguments.received.and_then(|time| i64::try_from(time.as_nanosecond()).ok()),
+        zone: arguments.timezone.clone(),
         device_id: device.name.to_owned(),
     };
-    let mut output = BufWriter::new(io::stdout().lock());
-    let summary = match &arguments.file {
+    let mut events = BufWriter::new(io::stdout().lock());
+    let decoded = match &arguments.file {
         Some(path) => {
             let file = File::open(path).with_context(|| format!("failed to open {}", path.display()))?;
-            run(&decode, file, &mut output)?
+            run(&decode, file, &mut events).with_context(|| path.display().to_string())
         }
-        None => run(&decode, io::stdin().lock(), &mut output)?,
+        None => run(&decode, io::stdin().lock(), &mut events),
     };
-    eprintln!("{}", serde_json::to_string(&summary)?);
+    match decoded {
+        Ok(summary) => output::tell(&serde_json::to_string(&summary)?),
+        // Whoever read has seen enough: there is nothing to sum up.
+        Err(error) if output::is_closed(&error) => drop(events.into_parts()),
+        Err(error) => return Err(error),
+    }
     Ok(Exit::Success)
-}
-
-fn unknown_device(name: &str) -> anyhow::Error {
-    let known = venue_devices::DEVICES.iter().map(|device| device.name);
-    let nearest = known.max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
-    anyhow::anyhow!(
-        "there is no device `{name}`; did you mean `{}`? `venue-gateway devices` lists all",
-        nearest.unwrap_or_default()
-    )
 }
 
 /// Decodes `input` to `output` and returns the summary.

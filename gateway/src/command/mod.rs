@@ -13,4 +13,4 @@ pub mod run;
 pub mod status;
 pub mod tail;
 
-pub use output::print;
+pub use output::{print, tell};

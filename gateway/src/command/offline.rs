@@ -2,10 +2,10 @@
 
 use std::{ops::ControlFlow, path::Path};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use venue_journal::{CursorSummary, Directory, OpenError, ReadOnlyJournal, StoredElement, Summary};
 use venue_schema::{
-    Message as _, Sequence,
+    Sequence,
     v1::{self, Lane},
 };
 
@@ -14,7 +14,8 @@ use crate::{
         journal_path,
         status::{Facts, JournalStatus, LaneStatus, Status, UplinkLaneStatus, UplinkStatus, rfc3339},
     },
-    config::Config,
+    config::{Config, UplinkConfig},
+    event_json::{self, Instead},
 };
 
 /// Opens the journal of a data directory, or the journal's own directory, for
@@ -25,13 +26,26 @@ use crate::{
 pub(super) fn open(dir: &Path) -> anyhow::Result<ReadOnlyJournal<Directory>> {
     let inner = journal_path(dir);
     let path = if inner.is_dir() { inner } else { dir.to_owned() };
-    let directory = Directory::existing(&path).with_context(|| format!("failed to open {}", path.display()))?;
+    let directory = Directory::existing(&path)
+        .with_context(|| format!("failed to open {}: name the gateway's data directory", path.display()))?;
     match ReadOnlyJournal::open(directory) {
         Ok(journal) => Ok(journal),
-        Err(error @ OpenError::NoJournal) => Err(error)
-            .with_context(|| format!("{} holds no journal: name the gateway's data directory", path.display())),
+        Err(OpenError::NoJournal) => bail!("{} holds no journal: name the gateway's data directory", path.display()),
         Err(error) => Err(error).with_context(|| format!("failed to read the journal in {}", path.display())),
     }
+}
+
+/// The journal of a configuration.
+fn open_configured(config: &Config) -> anyhow::Result<ReadOnlyJournal<Directory>> {
+    let data_dir = &config.gateway.data_dir;
+    if !journal_path(data_dir).is_dir() {
+        bail!(
+            "no gateway runs on {0}, and none ever stored anything there: start one with `venue-gateway run`, or \
+             correct `gateway.data_dir`",
+            data_dir.display()
+        );
+    }
+    open(data_dir)
 }
 
 /// The state that the journal alone tells.
@@ -39,25 +53,25 @@ pub(super) fn open(dir: &Path) -> anyhow::Result<ReadOnlyJournal<Directory>> {
 /// # Errors
 /// If there is no journal, or it cannot be read.
 pub(super) fn status(config: &Config) -> anyhow::Result<Status> {
-    let journal = open(&config.gateway.data_dir)?;
+    let journal = open_configured(config)?;
     let summary = journal.summary();
     let uplinks: Vec<UplinkStatus> = names(summary).iter().map(|name| uplink(&journal, name)).collect();
-    let behind = summary.cursors.iter().filter(|cursor| cursor.lane == Lane::Results && is_current(summary, cursor));
-    let behind = behind.min_by_key(|cursor| cursor.mark);
+    let mark = results_mark(config, summary);
     let last = summary.lanes.results.last;
-    let waiting = last.0 - behind.map_or(0, |cursor| cursor.mark.0);
+    let waiting = last.0.saturating_sub(mark.0);
     let facts = Facts {
+        stopped: true,
         now_utc_ns: received_at(&journal, Lane::Results, last),
+        stored: last.0,
         waiting,
-        oldest_waiting_utc_ns: behind.and_then(|cursor| received_at(&journal, Lane::Results, cursor.mark.next())),
-        link: "the gateway is not running".to_owned(),
-        no_uplink: behind.is_none(),
+        oldest_waiting_utc_ns: (waiting > 0).then(|| received_at(&journal, Lane::Results, mark.next())).flatten(),
+        no_uplink: config.uplinks.is_empty(),
         ..Facts::default()
     };
-    let (headline, _) = facts.headline(&config.gateway.timezone);
+    let (headline, all_results_delivered) = facts.headline(&config.gateway.timezone);
     Ok(Status {
-        headline: format!("THE GATEWAY IS NOT RUNNING — {headline}"),
-        all_results_delivered: false,
+        headline,
+        all_results_delivered,
         running: false,
         gateway_id: summary.gateway_id.clone(),
         venue_id: config.gateway.venue.clone(),
@@ -74,19 +88,31 @@ pub(super) fn status(config: &Config) -> anyhow::Result<Status> {
     })
 }
 
-/// The last events of each lane.
+/// How far the results are at the receivers of the configuration, at the required ones
+/// if there are any; 0 if one of them was never reached under this epoch.
+fn results_mark(config: &Config, summary: &Summary) -> Sequence {
+    let any_required = config.uplinks.iter().any(|uplink| uplink.required);
+    let mark = |uplink: &UplinkConfig| {
+        let is_its = |cursor: &&CursorSummary| {
+            cursor.name == uplink.name && cursor.lane == Lane::Results && is_current(summary, cursor)
+        };
+        summary.cursors.iter().find(is_its).map_or(Sequence::ZERO, |cursor| cursor.mark)
+    };
+    let counted = config.uplinks.iter().filter(|uplink| uplink.required || !any_required);
+    counted.map(mark).min().unwrap_or(Sequence::ZERO)
+}
+
+/// The last events of each lane, and what stands for those that cannot be shown.
 ///
 /// # Errors
 /// If there is no journal, or it cannot be read.
-pub(super) fn tail(config: &Config, only: Option<&str>, last: u64) -> anyhow::Result<Vec<v1::Event>> {
-    let journal = open(&config.gateway.data_dir)?;
+pub(super) fn tail(config: &Config, only: Option<&str>, last: u64) -> anyhow::Result<Vec<Result<v1::Event, Instead>>> {
+    let journal = open_configured(config)?;
     let mut events = Vec::new();
     for lane in Lane::ALL.into_iter().filter(|lane| only.is_none_or(|name| name == lane.name())) {
         let end = journal.summary().lanes[lane].last;
         journal.visit(lane, Sequence(end.0.saturating_sub(last) + 1), end, |element| {
-            if let Some(event) = event_bytes(&element).and_then(|bytes| v1::Event::decode(bytes).ok()) {
-                events.push(event);
-            }
+            events.push(event_json::read_element(lane, &element));
             ControlFlow::Continue(())
         })?;
     }

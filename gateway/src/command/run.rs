@@ -1,9 +1,10 @@
 //! `run`: the gateway, until SIGTERM or SIGINT.
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use venue_journal::OpenError;
 
+use super::output;
 use crate::{
     app::{App, Control, StartError},
     cli::Exit,
@@ -16,29 +17,36 @@ use crate::{
 /// If it does not start for another reason than a journal that is in use.
 pub fn run(config: Config) -> anyhow::Result<Exit> {
     crate::limits::raise_open_files();
+    for warning in &config.warnings {
+        tracing::warn!(at = %warning.place, "configuration: {}; {}", warning.message, warning.help);
+    }
     let data_dir = config.gateway.data_dir.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Before anything starts: a signal that comes meanwhile drains, too.
+    let stop = {
+        let _runtime = runtime.enter();
+        StopSignals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? }
+    };
     let app = match App::start(config) {
         Ok(app) => app,
-        Err(StartError::Journal(error @ OpenError::Locked)) => {
-            tracing::error!(%error, data_dir = %data_dir.display(), "another gateway runs on this data directory");
-            eprintln!(
-                "{}: {error}; stop the other gateway, or give this one a data directory of its own",
+        Err(StartError::Journal(OpenError::Locked)) => {
+            output::tell(&format!(
+                "venue-gateway: another process holds {}; stop it, or give this gateway a data directory of its own",
                 data_dir.display()
-            );
+            ));
             return Ok(Exit::Locked);
         }
         Err(error) => return Err(error.into()),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = Control::bind(&data_dir).with_context(|| {
             format!("failed to make the control socket {}", crate::app::socket_path(&data_dir).display())
         })?;
         let control = tokio::spawn(app.control().serve(listener));
         tracing::info!(data_dir = %data_dir.display(), "running");
-        let ended = stop_signal().await;
+        stop.received().await;
         control.abort();
-        ended
+        anyhow::Ok(())
     })?;
     drop(runtime);
     app.drain();
@@ -47,13 +55,18 @@ pub fn run(config: Config) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-async fn stop_signal() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let name = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    };
-    tracing::info!(signal = name, "asked to stop");
-    Ok(())
+/// What asks the gateway to stop.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    async fn received(mut self) {
+        let name = tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal = name, "asked to stop");
+    }
 }

@@ -163,13 +163,26 @@ impl Serialize for Finding {
 #[serde(transparent)]
 pub struct ConfigErrors {
     findings: Vec<Finding>,
+    #[serde(skip)]
+    unreadable: bool,
 }
 
 impl ConfigErrors {
     pub(super) fn new(mut findings: Vec<Finding>) -> Self {
         sort(&mut findings);
         assert!(findings.iter().any(Finding::is_error), "a configuration is refused for an error only");
-        Self { findings }
+        Self { findings, unreadable: false }
+    }
+
+    /// The file gave no text that could be looked at.
+    pub(super) fn unreadable(finding: Finding) -> Self {
+        Self { findings: vec![finding], unreadable: true }
+    }
+
+    /// Whether there was nothing to look at: the file is missing, may not be read, or
+    /// is no text. Else it was read, and holds mistakes.
+    pub fn is_unreadable(&self) -> bool {
+        self.unreadable
     }
 
     /// All of them.

@@ -96,7 +96,7 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigErrors> {
         let path = path.as_ref();
-        let text = read(path).map_err(|finding| ConfigErrors::new(vec![finding]))?;
+        let text = read(path).map_err(ConfigErrors::unreadable)?;
         Self::parse(path, &text, environment)
     }
 

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::document::Document;
 use super::finding::{Finding, Place};
 use super::section::Section;
-use super::setting::{did_you_mean, nearest};
 
 /// What reading one configuration shares.
 #[derive(Debug)]
@@ -104,8 +103,26 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A name within so many letters of a setting's is taken for a typing error.
+const TYPING_ERRORS: usize = 2;
+
+/// A variable that nearly is a setting's would be meant, and go unseen: an error. Any
+/// other belongs to somebody else (`VENUE_HOME` of another tool, `VENUE_GATEWAY_PORT`
+/// that Kubernetes sets for a service of that name), and must not stop the gateway.
 fn unknown_variable(name: &str, known: &BTreeSet<String>) -> Finding {
-    let near = did_you_mean(nearest(name, known.iter().map(String::as_str)));
-    let help = format!("{near}unset it: names that begin with {PREFIX} are settings");
-    Finding::error(Place::Variable(name.to_owned()), format!("no setting has the variable `{name}`"), help)
+    let place = Place::Variable(name.to_owned());
+    let message = format!("no setting has the variable `{name}`");
+    let distance = |setting: &String| strsim::damerau_levenshtein(name, setting);
+    // Whoever left the section out is nearer than the letters say.
+    let same_key = |setting: &String| name.len() > PREFIX.len() && setting.ends_with(&name[PREFIX.len() - 1..]);
+    match known.iter().min_by_key(|setting| (!same_key(setting), distance(setting))) {
+        Some(near) if distance(near) <= TYPING_ERRORS => {
+            Finding::error(place, message, format!("did you mean `{near}`? correct it, or unset it"))
+        }
+        near => {
+            let near = near.map(|near| format!(", the nearest is `{near}`")).unwrap_or_default();
+            let help = format!("it is ignored; names that begin with {PREFIX} are settings{near}");
+            Finding::warning(place, message, help)
+        }
+    }
 }

@@ -101,7 +101,7 @@ impl<'a> Section<'a> {
 
     /// Reads a key that must be given; `example` is how it is written in TOML.
     pub(super) fn required_as<T: Setting>(&self, key: &'static str, example: &str) -> Option<Given<T>> {
-        if !self.has(key) {
+        if self.raw(key).is_none() {
             self.missing(key, &format!("add `{key} = {example}`"));
         }
         self.optional(key)
@@ -114,9 +114,9 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Whether a key is given anywhere.
+    /// Whether the file gives a key; of a list or a table, which no variable can give.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.raw(key).is_some()
+        self.toml(key).is_some()
     }
 
     /// Whether a key is given as a list that holds nothing.

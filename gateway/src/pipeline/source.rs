@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use venue_devices::{DecodeError, ErrorKind, Item, Reading, Role};
-use venue_journal::{Append, AppendError, Appended, IdentityRef, Journal, SourceId, StageGuard, Storage, Watermarks};
+use venue_journal::{Append, AppendError, Appended, IdentityRef, Journal, SourceId, Storage, Watermarks};
 use venue_schema::{
     Message as _, Sequence,
     v1::{self, Lane, event},
@@ -40,6 +40,8 @@ pub struct Counters {
     pub refused: u64,
     /// Events lost because even the reserve is full; a gap says so.
     pub lost: u64,
+    /// A gap is open: since when, UTC ns where that is known.
+    pub gap_since: Option<Option<i64>>,
 }
 
 /// The pipeline of one source.
@@ -56,8 +58,9 @@ pub struct SourcePipeline<S: Storage> {
 
 impl<S: Storage> SourcePipeline<S> {
     /// The pipeline of a source, with what the journal knows of it. `arrival` is
-    /// the moment of the start: if the source was heard before, the time since is a
-    /// dark one and is declared.
+    /// the moment of the start: a gap that was open when the gateway stopped goes on;
+    /// else, if the source was heard before, the time since is a dark one and is
+    /// declared.
     pub fn new(journal: Journal<S>, settings: SourceSettings, arrival: &Arrival) -> Self {
         let source = journal.source(&settings.name);
         let heals = !settings.device.back_fill.is_empty() && settings.role == Role::Active;
@@ -72,8 +75,9 @@ impl<S: Storage> SourcePipeline<S> {
             events: EventBuilder::new(settings, arrival.boot_id),
             journal,
         };
-        let gap = pipeline.dark.started(last_heard);
-        pipeline.append_gap(gap, arrival);
+        let open = pipeline.journal.open_gaps().into_iter().filter(|gap| gap.source == pipeline.events.settings.name);
+        let gap = pipeline.dark.started(open.collect(), last_heard);
+        pipeline.append_gaps(gap, arrival);
         pipeline
     }
 
@@ -83,8 +87,8 @@ impl<S: Storage> SourcePipeline<S> {
         match item {
             Item::Frame { .. } => {
                 self.counters.frames += 1;
-                let gap = self.dark.heard(arrival.received);
-                self.append_gap(gap, arrival);
+                let ended = self.dark.heard(arrival.received);
+                self.append_gaps(ended, arrival);
             }
             Item::Reading(reading) => self.reading(arrival, reading),
             Item::Unknown { offset, bytes } => self.unknown(arrival, *offset, bytes),
@@ -96,8 +100,8 @@ impl<S: Storage> SourcePipeline<S> {
             Item::ReplayStarted => self.events.replay_started(),
             Item::ReplayEnded { complete } => {
                 self.events.replay_ended();
-                let gap = self.dark.replayed(arrival.received, *complete);
-                self.append_gap(gap, arrival);
+                let ended = self.dark.replayed(arrival.received, *complete);
+                self.append_gaps(ended, arrival);
             }
         }
     }
@@ -105,7 +109,8 @@ impl<S: Storage> SourcePipeline<S> {
     /// Takes what happened to the line.
     pub fn line(&mut self, arrival: &Arrival, event: &LineEvent<'_>) {
         if let Some(status) = device_status(event) {
-            self.append_own(Lane::Telemetry, event::Content::DeviceStatus(status), Vec::new(), arrival);
+            let event = self.event(event::Content::DeviceStatus(status), Vec::new(), arrival);
+            self.append(Said::ByGateway, Lane::Telemetry, &event, arrival);
         }
         match event {
             LineEvent::Connected { .. } => {
@@ -115,7 +120,7 @@ impl<S: Storage> SourcePipeline<S> {
             LineEvent::Disconnected { .. } => {
                 self.end_line(arrival);
                 let gap = self.dark.disconnected(arrival.received);
-                self.append_gap(gap, arrival);
+                self.append_gaps(gap, arrival);
             }
             // No gap: how long nobody listens is known at the next start, which
             // declares the whole dark time and can end what it opened.
@@ -127,8 +132,9 @@ impl<S: Storage> SourcePipeline<S> {
     /// The burst is over: what it must wait for is noted, due summaries are written.
     pub fn flush(&mut self, arrival: &Arrival) {
         let summary = self.noise.due(arrival.received.monotonic);
-        self.append_raw(summary, Lane::Telemetry, arrival);
+        self.append_noise(summary, Lane::Telemetry, arrival);
         self.waiting.burst(self.items);
+        self.counters.gap_since = self.dark.since();
     }
 
     /// When [`flush`](Self::flush) wants to be called though nothing came.
@@ -155,17 +161,15 @@ impl<S: Storage> SourcePipeline<S> {
     fn end_line(&mut self, arrival: &Arrival) {
         self.events.replay_ended();
         let summary = self.noise.finish();
-        self.append_raw(summary, Lane::Telemetry, arrival);
+        self.append_noise(summary, Lane::Telemetry, arrival);
     }
 
     fn reading(&mut self, arrival: &Arrival, reading: &Reading<'_>) {
-        let stage = self.journal.stage();
         let device_id = self.events.device_id(reading);
-        let keys =
-            StagedKeys { stage: &stage, source: self.source, device_id: &device_id, epoch: epoch(&reading.identity) };
+        let (journal, source) = (&self.journal, self.source);
+        let keys = StagedKeys { journal, source, device_id: &device_id, epoch: epoch(&reading.identity) };
         let (lane, event) = self.events.event(reading, arrival, &keys);
-        drop(stage);
-        self.append(lane, &event, arrival);
+        self.append(Said::ByDevice, lane, &event, arrival);
     }
 
     fn unknown(&mut self, arrival: &Arrival, offset: u64, bytes: &[u8]) {
@@ -176,7 +180,8 @@ impl<S: Storage> SourcePipeline<S> {
             count: 1,
             ..v1::Raw::default()
         };
-        self.append_raw(Some(RawRecord { raw, evidence: bytes.to_vec() }), Lane::Telemetry, arrival);
+        let event = self.event(event::Content::Raw(raw), bytes.to_vec(), arrival);
+        self.append(Said::ByDevice, Lane::Telemetry, &event, arrival);
     }
 
     /// A frame whose check failed was recognised: it may be a result, and goes to
@@ -188,7 +193,7 @@ impl<S: Storage> SourcePipeline<S> {
             ErrorKind::BadChecksum => self.frame_lane(),
             _ => Lane::Telemetry,
         };
-        self.append_raw(record, lane, arrival);
+        self.append_noise(record, lane, arrival);
     }
 
     /// The lane of a frame whose content is not known.
@@ -197,30 +202,32 @@ impl<S: Storage> SourcePipeline<S> {
         self.events.settings.lane.unwrap_or(by_device)
     }
 
-    fn append_raw(&mut self, record: Option<RawRecord>, lane: Lane, arrival: &Arrival) {
+    /// Noise is no sign of the device: it is what the gateway found on the line.
+    fn append_noise(&mut self, record: Option<RawRecord>, lane: Lane, arrival: &Arrival) {
         if let Some(RawRecord { raw, evidence }) = record {
-            self.append_own(lane, event::Content::Raw(raw), evidence, arrival);
+            let event = self.event(event::Content::Raw(raw), evidence, arrival);
+            self.append(Said::ByGateway, lane, &event, arrival);
         }
     }
 
-    fn append_gap(&mut self, gap: Option<v1::Gap>, arrival: &Arrival) {
-        if let Some(gap) = gap {
-            self.append_own(self.frame_lane(), event::Content::Gap(gap), Vec::new(), arrival);
+    fn append_gaps(&mut self, gaps: impl IntoIterator<Item = v1::Gap>, arrival: &Arrival) {
+        for gap in gaps {
+            let event = self.event(event::Content::Gap(gap.clone()), Vec::new(), arrival);
+            self.append(Said::Gap(&gap), self.frame_lane(), &event, arrival);
         }
     }
 
-    /// Appends what the gateway says of the source.
-    fn append_own(&mut self, lane: Lane, content: event::Content, evidence: Vec<u8>, arrival: &Arrival) {
-        let event = v1::Event {
+    /// An event of the source that is no reading.
+    fn event(&self, content: event::Content, evidence: Vec<u8>, arrival: &Arrival) -> v1::Event {
+        v1::Event {
             time: Some(arrival.event_time()),
             evidence: evidence.into(),
             content: Some(content),
             ..self.events.frame(self.events.settings.device_id.clone())
-        };
-        self.append(lane, &event, arrival);
+        }
     }
 
-    fn append(&mut self, lane: Lane, event: &v1::Event, arrival: &Arrival) {
+    fn append(&mut self, said: Said<'_>, lane: Lane, event: &v1::Event, arrival: &Arrival) {
         let bytes = event.encode_to_vec();
         let identity = match &event.identity {
             None => IdentityRef::None,
@@ -234,7 +241,7 @@ impl<S: Storage> SourcePipeline<S> {
                 occurrence: key.occurrence,
             },
         };
-        let appended = self.journal.stage().append(Append {
+        let append = Append {
             lane,
             source: self.source,
             identity,
@@ -242,7 +249,14 @@ impl<S: Storage> SourcePipeline<S> {
             event: &bytes,
             receive_utc_ns: arrival.received.utc_ns,
             receive_monotonic_ns: nanoseconds(arrival.received.monotonic),
-        });
+        };
+        let mut stage = self.journal.stage();
+        let appended = match said {
+            Said::ByDevice => stage.append(append),
+            Said::ByGateway => stage.append_own(append),
+            Said::Gap(gap) => stage.append_gap(append, gap),
+        };
+        drop(stage);
         match appended {
             Ok(Appended::Stored { lane, sequence }) => {
                 self.counters.events += 1;
@@ -259,6 +273,15 @@ impl<S: Storage> SourcePipeline<S> {
             }
         }
     }
+}
+
+/// Whose word an event is, by which the journal tells when the source was heard.
+#[derive(Clone, Copy)]
+enum Said<'a> {
+    ByDevice,
+    ByGateway,
+    /// That something was lost, or is no longer: this is its content.
+    Gap(&'a v1::Gap),
 }
 
 /// What the receivers are told of a line's event; nothing when it is we who leave,
@@ -281,17 +304,18 @@ fn device_status(event: &LineEvent<'_>) -> Option<v1::DeviceStatus> {
     Some(v1::DeviceStatus { state: state.into(), text, values: Vec::new() })
 }
 
-/// The keys that the journal knows of one device.
-struct StagedKeys<'a> {
-    stage: &'a StageGuard<'a>,
+/// The keys that the journal knows of one device. The stage is not held while an event
+/// is made: a panic on the way would take the journal from every other source.
+struct StagedKeys<'a, S: Storage> {
+    journal: &'a Journal<S>,
     source: SourceId,
     device_id: &'a str,
     epoch: u64,
 }
 
-impl KnownKeys for StagedKeys<'_> {
+impl<S: Storage> KnownKeys for StagedKeys<'_, S> {
     fn occurrences(&self, key: &str) -> u32 {
-        self.stage.occurrences(self.source, self.device_id, self.epoch, key)
+        self.journal.stage().occurrences(self.source, self.device_id, self.epoch, key)
     }
 }
 

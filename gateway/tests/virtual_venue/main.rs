@@ -39,6 +39,17 @@ fn every_impulse_arrives_exactly_once_when_everything_fails() {
     }
 }
 
+/// The line is gone when the gateway is killed or loses its power: one gap, opened
+/// before, is healed afterwards under its name.
+#[test]
+fn a_gap_that_is_open_at_a_crash_is_healed_under_its_name() {
+    for fault in [Fault::ProcessKilled, Fault::PowerCut] {
+        for seed in 0..12 {
+            World::new(seed).run_dark_restart(fault);
+        }
+    }
+}
+
 /// A run is a function of its seed: the trace of two runs is the same to the byte.
 #[test]
 fn the_same_seed_gives_the_same_run() {

@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 use venue_journal::simulated::{Fault as DiskFault, MemoryStorage};
 use venue_schema::v1::{self, Lane, event::Content};
 
-use super::{centre::Centre, gateway::Gateway, timer::Timer};
+use super::{
+    centre::Centre,
+    gateway::{Gateway, START_UTC_NS},
+    timer::Timer,
+};
 
 /// Virtual time is given up after this: something does not drain.
 const PATIENCE: Duration = Duration::from_secs(48 * 3600);
@@ -67,6 +71,8 @@ pub(crate) struct World {
     boot: u8,
     trace: String,
     scheduled: u32,
+    /// When line and gateway last came to stand both.
+    listens_since: Duration,
 }
 
 impl World {
@@ -83,6 +89,7 @@ impl World {
             boot: 0,
             trace: String::new(),
             scheduled: 0,
+            listens_since: Duration::ZERO,
         };
         world.schedule(Duration::ZERO, Event::Restart);
         world
@@ -123,6 +130,33 @@ impl World {
         self.schedule(now, Event::Uplink);
         self.play();
         self.judge();
+    }
+
+    /// The cable is pulled, and while it is, the gateway ends by a fault; both come back
+    /// in whichever order. Then one more impulse.
+    ///
+    /// # Panics
+    /// If that is not told as one gap, which covers the whole time.
+    pub(crate) fn run_dark_restart(&mut self, fault: Fault) {
+        let (heard, pulled) = (Duration::from_secs(2), Duration::from_secs(5));
+        self.schedule(heard, Event::Impulse(0));
+        self.schedule(pulled, Event::Fault(Fault::LineUnplugged));
+        self.schedule(pulled + Duration::from_millis(100), Event::Fault(fault));
+        self.schedule(pulled * 10, Event::Impulse(1));
+        self.play();
+        self.judge();
+        let gaps = self.gaps_at_centre();
+        let [opened, healed] = &gaps[..] else { panic!("one gap is opened and healed, unlike {gaps:#?}") };
+        assert_eq!((opened.state(), healed.state()), (v1::GapState::Open, v1::GapState::Healed));
+        assert_eq!(opened.gap_id, healed.gap_id);
+        assert_eq!(opened.first_receive_utc_ns, healed.first_receive_utc_ns);
+        let since_start = |utc_ns: Option<i64>| {
+            let ns = utc_ns.expect("a date is known") - START_UTC_NS;
+            Duration::from_nanos(u64::try_from(ns).expect("after the start"))
+        };
+        let (first, last) = (since_start(healed.first_receive_utc_ns), since_start(healed.last_receive_utc_ns));
+        assert!(heard <= first && first <= pulled, "{first:?}");
+        assert!(self.listens_since > pulled && last >= self.listens_since, "{last:?}");
     }
 
     /// All that happened, a line each.
@@ -202,6 +236,7 @@ impl World {
                 self.timer.set_plugged(true);
                 if let Some(gateway) = &mut self.gateway {
                     gateway.plug(self.now);
+                    self.listens_since = self.now;
                 }
             }
             Event::Uplink => self.centre.set_up(self.now, true),
@@ -257,7 +292,10 @@ impl World {
         let draw = self.random.next();
         self.gateway = Gateway::start(&self.disk, self.now, self.boot, draw);
         match &mut self.gateway {
-            Some(gateway) if self.timer.is_plugged() => gateway.plug(self.now),
+            Some(gateway) if self.timer.is_plugged() => {
+                gateway.plug(self.now);
+                self.listens_since = self.now;
+            }
             Some(_) => {}
             // A planned disk fault met the opening: the supervisor tries again.
             None => {
@@ -297,6 +335,29 @@ impl World {
             .filter_map(|event| Some(event.origin.as_ref()?.sequence))
             .collect();
         assert!(sequences.is_sorted(), "a lane arrives in its order");
+        self.judge_gaps();
+    }
+
+    /// Each dark time is opened once and ended once at most, under one name; of the
+    /// last one the end may still come.
+    fn judge_gaps(&self) {
+        let mut states: BTreeMap<String, Vec<v1::GapState>> = BTreeMap::new();
+        for gap in self.gaps_at_centre() {
+            states.entry(gap.gap_id.clone()).or_default().push(gap.state());
+        }
+        let (open, ended) = ([v1::GapState::Open], [v1::GapState::Open, v1::GapState::Healed]);
+        let open_count = states.values().filter(|states| states[..] == open).count();
+        let sound = states.values().all(|states| states[..] == open || states[..] == ended);
+        assert!(sound && open_count <= 1, "{states:#?}\n{}", self.tail());
+    }
+
+    /// The gaps of the device, in order of arrival.
+    fn gaps_at_centre(&self) -> Vec<v1::Gap> {
+        let gap = |event: v1::Event| match event.content {
+            Some(Content::Gap(gap)) if gap.cause() == v1::GapCause::DeviceDark => Some(gap),
+            _ => None,
+        };
+        self.centre.events(Lane::Results).into_iter().filter_map(gap).collect()
     }
 
     /// Identity and place of each copy of an impulse, for people.

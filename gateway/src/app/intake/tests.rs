@@ -67,6 +67,27 @@ impl Run {
         }
     }
 
+    /// The line goes away, and once that is on disk the process is killed, or the power
+    /// goes with what is not.
+    fn crash(self, disk: &MemoryStorage, power_goes: bool) {
+        let Self { journal, clock, source, device, .. } = self;
+        drop(device);
+        let give_up_at = clock.monotonic() + PATIENCE;
+        while journal.open_gaps().is_empty() {
+            assert!(clock.monotonic() < give_up_at, "no gap is opened");
+            std::thread::yield_now();
+        }
+        journal.commit(clock.monotonic()).unwrap();
+        source.stop().unwrap();
+        drop(journal);
+        if power_goes {
+            disk.cut_power();
+            disk.restart(1);
+        } else {
+            disk.kill();
+        }
+    }
+
     /// Stops the source as planned and returns all that the journal has.
     fn stop(self) -> Vec<v1::Event> {
         self.source.stop().unwrap();
@@ -102,6 +123,11 @@ fn journal_config() -> JournalConfig {
     JournalConfig::new(GatewayId::new("stade-1-a").unwrap(), "stade-1", JournalEpoch::from_bytes([7; 16]))
 }
 
+fn gaps(events: &[v1::Event]) -> Vec<v1::Gap> {
+    let gap = |event: &v1::Event| if let Some(Content::Gap(gap)) = &event.content { Some(gap.clone()) } else { None };
+    events.iter().filter_map(gap).collect()
+}
+
 fn receive_ns(event: &v1::Event) -> u64 {
     event.time.as_ref().unwrap().receive_monotonic_ns
 }
@@ -124,28 +150,61 @@ fn noise_on_a_silent_line_becomes_an_event() {
 }
 
 /// A planned stop says nothing of the device, which is as it was. The next start
-/// declares the time in which nobody listened, from the last event on, as one gap,
-/// and the first frame closes it.
+/// declares the time in which nobody listened, from what the device said last on, as one
+/// gap, and the first frame closes it. Garbage on the line is not what it said.
 #[test]
 fn a_planned_stop_is_one_gap_declared_by_the_next_start() {
     let disk = MemoryStorage::new();
     let mut run = Run::start(&disk);
     run.say(SENTENCE);
     run.wait("wind", |counters| counters.frames == 1);
+    run.say(b"\x00\xfe\x00garbage\r\n");
+    run.wait("noise", |counters| counters.skipped_bytes == 10);
     let before = run.stop();
-    let [wind, connected] = &before[..] else { panic!("{before:#?}") };
+    let [wind, connected, noise] = &before[..] else { panic!("{before:#?}") };
+    assert!(matches!(&noise.content, Some(Content::Raw(_))), "{noise:#?}");
     assert!(matches!(&wind.content, Some(Content::Wind(_))), "{wind:#?}");
     let Some(Content::DeviceStatus(status)) = &connected.content else { panic!("{connected:#?}") };
     assert_eq!(status.state(), v1::DeviceState::Online);
 
     let mut run = Run::start(&disk);
+    run.wait("gap to be told to status", |counters| counters.gap_since.is_some());
     run.say(SENTENCE);
-    run.wait("wind", |counters| counters.frames == 1);
+    run.wait("wind", |counters| counters.frames == 1 && counters.gap_since.is_none());
     let after = run.stop();
-    let gap = |event: &v1::Event| if let Some(Content::Gap(gap)) = &event.content { Some(gap.clone()) } else { None };
-    let gaps: Vec<_> = after.iter().filter_map(gap).collect();
+    let gaps = gaps(&after);
     let [open, closed] = &gaps[..] else { panic!("{after:#?}") };
     assert_eq!((open.state(), closed.state()), (v1::GapState::Open, v1::GapState::Closed));
     assert_eq!(open.gap_id, closed.gap_id);
     assert_eq!(open.first_receive_monotonic_ns, Some(receive_ns(wind)));
+}
+
+/// A gauge is unplugged, and then the gateway crashes, twice. However that happens, the
+/// gap that was opened is closed under its name by the first frame that is heard again,
+/// and covers all of the time.
+#[test]
+fn a_gap_that_is_open_at_a_crash_is_closed_under_its_name() {
+    for power_goes in [false, true] {
+        let disk = MemoryStorage::new();
+        let mut run = Run::start(&disk);
+        run.say(SENTENCE);
+        run.wait("wind", |counters| counters.frames == 1);
+        run.crash(&disk, power_goes);
+        Run::start(&disk).crash(&disk, power_goes);
+
+        let mut run = Run::start(&disk);
+        run.say(SENTENCE);
+        run.wait("wind", |counters| counters.frames == 1);
+        let all = run.stop();
+        let winds: Vec<_> =
+            all.iter().filter(|it| matches!(it.content, Some(Content::Wind(_)))).map(receive_ns).collect();
+        let gaps = gaps(&all);
+        let ([open, closed], [before, after]) = (&gaps[..], &winds[..]) else { panic!("{all:#?}") };
+        assert_eq!((open.state(), closed.state()), (v1::GapState::Open, v1::GapState::Closed));
+        assert_eq!(open.gap_id, closed.gap_id);
+        for gap in [open, closed] {
+            assert_eq!((gap.cause(), gap.first_receive_monotonic_ns), (v1::GapCause::DeviceDark, Some(*before)));
+        }
+        assert_eq!(closed.last_receive_monotonic_ns, Some(*after));
+    }
 }

@@ -9,11 +9,15 @@ mod verify;
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 
-use venue_schema::{Message as _, v1};
+use anyhow::Context as _;
 
 use self::range::Part;
-use super::offline;
-use crate::cli::{Exit, Journal};
+pub use self::range::Point;
+use super::{offline, output};
+use crate::{
+    cli::{Exit, Journal},
+    event_json,
+};
 
 /// Does what the command line says.
 ///
@@ -31,41 +35,34 @@ pub fn run(journal: &Journal) -> anyhow::Result<Exit> {
     }
 }
 
-/// Writes a part as JSON, one event a line. Damage is told on standard error.
+/// Writes a part as JSON, one event a line. What cannot be shown has its line, too, is
+/// told on standard error, and makes the command fail.
 fn export(range: &crate::cli::Range) -> anyhow::Result<Exit> {
     let journal = offline::open(&range.dir)?;
     let Part { lane, from, to } = Part::of(&journal, range)?;
     let mut output = io::BufWriter::new(io::stdout().lock());
-    let mut failed: Option<anyhow::Error> = None;
-    let mut damaged = false;
+    let mut written = Ok(());
+    let mut unreadable = 0_u64;
     journal.visit(lane, from, to, |element| {
-        let Some(bytes) = offline::event_bytes(&element) else {
-            eprintln!("damaged: {element:?}");
-            damaged = true;
-            return ControlFlow::Continue(());
-        };
-        let written = v1::Event::decode(bytes)
-            .map_err(anyhow::Error::from)
-            .and_then(|event| Ok(serde_json::to_string(&event)?))
-            .and_then(|line| Ok(writeln!(output, "{line}")?));
-        match written {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failed = Some(error);
-                ControlFlow::Break(())
-            }
+        let shown = event_json::read_element(lane, &element);
+        if let Err(instead) = &shown {
+            output::tell(&instead.to_string());
+            unreadable += 1;
         }
+        written = writeln!(output, "{}", event_json::line(&shown));
+        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
-    match failed {
-        Some(error) if is_broken_pipe(&error) => Ok(Exit::Success),
-        Some(error) => Err(error),
-        None => {
-            output.flush()?;
-            Ok(if damaged { Exit::Failure } else { Exit::Success })
+    match written.and_then(|()| output.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            return Err(error).context("failed to write the events");
         }
+        // Whoever read has seen enough.
+        Ok(()) | Err(_) => {}
     }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    if unreadable > 0 {
+        let stand = if unreadable == 1 { "stands" } else { "stand" };
+        output::tell(&format!("{unreadable} of the lines {stand} for what cannot be shown"));
+        return Ok(Exit::Failure);
+    }
+    Ok(Exit::Success)
 }

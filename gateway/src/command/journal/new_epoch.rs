@@ -1,11 +1,12 @@
 //! `journal new-epoch`: for a restored disk, or a data directory that was copied.
 
-use std::path::Path;
+use std::{fmt::Write as _, path::Path};
 
 use anyhow::{Context as _, bail};
 use venue_journal::{Directory, Journal, OpenError};
 use venue_schema::v1::Lane;
 
+use super::super::output;
 use crate::{
     app::{journal_config, journal_path, random_epoch},
     cli::{ConfigFile, Exit},
@@ -18,7 +19,7 @@ pub(super) fn run(dir: &Path, file: &ConfigFile) -> anyhow::Result<Exit> {
     let config = match Config::load(&file.config, config::environment()) {
         Ok(config) => config,
         Err(errors) => {
-            eprintln!("{errors}");
+            output::tell(&errors.to_string());
             return Ok(Exit::Config);
         }
     };
@@ -31,21 +32,18 @@ pub(super) fn run(dir: &Path, file: &ConfigFile) -> anyhow::Result<Exit> {
         Ok((_, recovery)) if recovery.created => bail!("{} held no journal", path.display()),
         Ok((journal, _)) => journal,
         Err(error @ OpenError::Locked) => {
-            eprintln!("{}: {error}", path.display());
+            output::tell(&format!("{}: {error}", path.display()));
             return Ok(Exit::Locked);
         }
         Err(error) => return Err(error.into()),
     };
     let change = journal.new_epoch(random_epoch()?, clock.monotonic())?;
     journal.close(clock.monotonic())?;
-    println!("epoch     {}", journal.epoch());
-    println!("before    {}", change.predecessor);
+    let mut text = format!("epoch     {}\nbefore    {}\n", journal.epoch(), change.predecessor);
     for lane in Lane::ALL {
-        println!(
-            "{:<9} {} events not yet acknowledged are sent under the new epoch",
-            lane.name(),
-            change.appended_again[lane]
-        );
+        let again = change.appended_again[lane];
+        let _ = writeln!(text, "{:<9} {again} events not yet acknowledged are sent under the new epoch", lane.name());
     }
+    output::print(&text)?;
     Ok(Exit::Success)
 }

@@ -1,5 +1,7 @@
 //! A part of a lane, as the command line names it: by sequence or by receive time.
 
+use std::str::FromStr;
+
 use anyhow::{Context as _, bail};
 use venue_journal::{Directory, ReadOnlyJournal};
 use venue_schema::{Sequence, v1::Lane};
@@ -24,12 +26,12 @@ impl Part {
         let lane =
             lane.with_context(|| format!("there is no lane `{}`: write `results` or `telemetry`", range.lane))?;
         let stored = &journal.summary().lanes[lane];
-        let from = match range.from.as_deref().map(Point::parse).transpose()? {
+        let from = match range.from {
             None => stored.first,
             Some(Point::Sequence(sequence)) => sequence,
             Some(Point::Time(utc_ns)) => journal.seek(lane, utc_ns)?.unwrap_or_else(|| stored.last.next()),
         };
-        let to = match range.to.as_deref().map(Point::parse).transpose()? {
+        let to = match range.to {
             None => stored.last,
             Some(Point::Sequence(sequence)) => sequence,
             Some(Point::Time(utc_ns)) => match journal.seek(lane, utc_ns.saturating_add(1))? {
@@ -46,21 +48,22 @@ impl Part {
 
 /// An end of a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Point {
+pub enum Point {
+    /// A place in the lane.
     Sequence(Sequence),
-    /// UTC ns.
+    /// A receive time, UTC ns.
     Time(i64),
 }
 
-impl Point {
-    fn parse(text: &str) -> anyhow::Result<Self> {
+impl FromStr for Point {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Ok(number) = text.parse::<u64>() {
             return Ok(Self::Sequence(Sequence(number)));
         }
-        let time: jiff::Timestamp = text.parse().with_context(|| {
-            format!("`{text}` is neither a sequence nor a time: write 1234 or 2026-11-28T10:42:17Z")
-        })?;
-        Ok(Self::Time(i64::try_from(time.as_nanosecond())?))
+        let time = text.parse().ok().and_then(|time: jiff::Timestamp| i64::try_from(time.as_nanosecond()).ok());
+        time.map(Self::Time).ok_or("neither a sequence nor a time: write 1234 or 2026-11-28T10:42:17Z")
     }
 }
 
@@ -68,11 +71,12 @@ impl Point {
 mod tests {
     use super::*;
 
+    /// Both kinds of end are told apart by their form alone.
     #[test]
     fn an_end_is_a_sequence_or_a_time() {
-        assert_eq!(Point::parse("42").expect("a number"), Point::Sequence(Sequence(42)));
-        assert_eq!(Point::parse("1970-01-01T00:00:01Z").expect("a time"), Point::Time(1_000_000_000));
-        assert_eq!(Point::parse("1970-01-01T01:00:01+01:00").expect("a time"), Point::Time(1_000_000_000));
-        assert!(Point::parse("yesterday").is_err());
+        assert_eq!("42".parse(), Ok(Point::Sequence(Sequence(42))));
+        assert_eq!("1970-01-01T00:00:01Z".parse(), Ok(Point::Time(1_000_000_000)));
+        assert_eq!("1970-01-01T01:00:01+01:00".parse(), Ok(Point::Time(1_000_000_000)));
+        assert!("yesterday".parse::<Point>().is_err());
     }
 }

@@ -7,12 +7,7 @@
 //! those that have an identity of their own.
 
 use std::{
-    collections::VecDeque,
-    io::{IsTerminal as _, Write as _},
-    num::NonZeroUsize,
-    ops::ControlFlow,
-    path::Path,
-    time::Duration,
+    collections::VecDeque, io::IsTerminal as _, num::NonZeroUsize, ops::ControlFlow, path::Path, time::Duration,
 };
 
 use anyhow::bail;
@@ -26,7 +21,10 @@ use venue_delivery::{
 use venue_journal::{Directory, ReadOnlyJournal, StoredElement};
 use venue_schema::{GatewayId, JournalEpoch, Sequence};
 
-use super::{super::offline, range::Part};
+use super::{
+    super::{offline, output},
+    range::Part,
+};
 use crate::{
     cli::{Exit, Range},
     clock::SystemClock,
@@ -57,7 +55,7 @@ pub(super) fn run(
     };
     let total = count(&journal, part)?;
     if total == 0 {
-        println!("nothing to replay: the range holds no record");
+        output::print("nothing to replay: the range holds no record")?;
         return Ok(Exit::Success);
     }
     let gateway_id = GatewayId::new(&journal.summary().gateway_id)?;
@@ -88,8 +86,9 @@ pub(super) fn run(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let target = LaneUplink { endpoints: vec![endpoint], tls };
     runtime.block_on(uplink::run(target, sender, host, LaneSignals { durable, results_backlog: None, stop: stopping }));
-    eprintln!();
-    println!("{total} events of the {} lane, {} to {}, are at {receiver}", part.lane.name(), part.from, part.to);
+    output::tell("");
+    let Part { lane, from, to } = part;
+    output::print(&format!("{total} events of the {} lane, {from} to {to}, are at {receiver}", lane.name()))?;
     Ok(Exit::Success)
 }
 
@@ -98,7 +97,9 @@ fn count(journal: &ReadOnlyJournal<Directory>, part: Part) -> anyhow::Result<u64
     let mut total = 0;
     journal.visit(part.lane, part.from, part.to, |element| {
         match &element {
-            StoredElement::Damaged { first, last } => eprintln!("{first} to {last} are damaged and left out"),
+            StoredElement::Damaged { first, last } => {
+                output::tell(&format!("{first} to {last} are damaged and left out"));
+            }
             _ => total += 1,
         }
         ControlFlow::Continue(())
@@ -213,9 +214,7 @@ impl LaneHost for Replay<'_> {
 
     fn advance(&mut self, mark: Mark) {
         if self.terminal {
-            eprint!("\r{} of {}", mark.sequence, self.total);
-            // Progress that does not show is no reason to fail.
-            let _ = std::io::stderr().flush();
+            output::progress(&format!("{} of {}", mark.sequence, self.total));
         }
         if mark.sequence.0 >= self.total {
             self.stop.send_replace(true);
@@ -223,7 +222,7 @@ impl LaneHost for Replay<'_> {
     }
 
     fn rewind(&mut self, _from: Sequence, mark: Mark) {
-        eprintln!("\nthe receiver forgot what it had acknowledged; going on behind {}", mark.sequence);
+        output::tell(&format!("\nthe receiver forgot what it had acknowledged; going on behind {}", mark.sequence));
     }
 
     fn pin(&mut self, _receiver_id: &str) {}
@@ -233,14 +232,17 @@ impl LaneHost for Replay<'_> {
     }
 
     fn new_epoch(&mut self, receiver_mark: Sequence) {
-        eprintln!("\nthe receiver holds {receiver_mark} elements of this replay, and the range has {} now", self.total);
+        let total = self.total;
+        output::tell(&format!(
+            "\nthe receiver holds {receiver_mark} elements of this replay, and the range has {total} now"
+        ));
     }
 
     fn publish(&mut self, status: Status) {
         let error = status.last_error.map(|error| error.message);
         if error != self.told {
             if let Some(message) = &error {
-                eprintln!("\n{message}");
+                output::tell(&format!("\n{message}"));
             }
             self.told = error;
         }

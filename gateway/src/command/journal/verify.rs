@@ -1,9 +1,6 @@
 //! `journal verify`: every record read and checked.
 
-use std::{
-    fmt::Write as _,
-    io::{IsTerminal as _, Write as _},
-};
+use std::{fmt::Write as _, io::IsTerminal as _};
 
 use serde_json::json;
 use venue_journal::{PerLane, ReadOnlyJournal, Storage, Verified, VerifyProgress};
@@ -21,7 +18,7 @@ pub(super) fn run<S: Storage>(journal: &ReadOnlyJournal<S>, json: bool) -> anyho
         }
     })?;
     if terminal {
-        eprintln!();
+        output::tell("");
     }
     let sound = Lane::ALL.into_iter().all(|lane| verified[lane].damaged.is_empty());
     output::print(&if json { as_json(&verified, sound)? } else { as_text(&verified) })?;
@@ -29,9 +26,8 @@ pub(super) fn run<S: Storage>(journal: &ReadOnlyJournal<S>, json: bool) -> anyho
 }
 
 fn show(progress: VerifyProgress) {
-    eprint!("\r{:<9} {:>3} %, {} records", progress.lane.name(), progress.percent, progress.record_count);
-    // Progress that does not show is no reason to fail.
-    let _ = std::io::stderr().flush();
+    let VerifyProgress { lane, percent, record_count, .. } = progress;
+    output::progress(&format!("{:<9} {percent:>3} %, {record_count} records", lane.name()));
 }
 
 fn as_json(verified: &PerLane<Verified>, sound: bool) -> anyhow::Result<String> {
