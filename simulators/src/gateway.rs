@@ -7,18 +7,19 @@ use std::{
     ffi::OsString,
     fs::File,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{ExitStatus, Stdio},
     time::Duration,
 };
 
 use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
 use crate::clock::Clock;
 
-/// A stopping gateway is given this long, more than its own time to drain.
-const STOPS_WITHIN: Duration = Duration::from_secs(15);
+/// A stopping gateway is given this long, far more than its own time to drain, for the disk may be slow.
+const STOPS_WITHIN: Duration = Duration::from_secs(60);
 /// How often a condition is looked at.
 const GLANCE: Duration = Duration::from_millis(50);
 
@@ -110,18 +111,37 @@ impl GatewayProcess {
         Ok(())
     }
 
+    /// Kills it (SIGKILL), and leaves it to [`terminate`](Self::terminate) to find out.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn crash(&self) -> anyhow::Result<()> {
+        self.signal(Signal::KILL).context("crash the gateway")
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = self.id().and_then(|id| Pid::from_raw(id.cast_signed())).context("it does not run")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
     /// Asks it to stop (SIGTERM) and waits.
     ///
     /// # Errors
     /// If it does not stop in time, or ends with another code than 0.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
-        let Some(mut child) = self.child.take() else { return Ok(()) };
-        let pid = child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
-        let pid = pid.context("ask the gateway to stop: it has ended already")?;
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).context("ask the gateway to stop")?;
-        let ended = tokio::time::timeout(STOPS_WITHIN, child.wait()).await;
-        let status = ended.context("stop the gateway: it still runs")?.context("wait for the gateway")?;
+        let status = self.terminate().await?;
         if status.success() { Ok(()) } else { bail!("stop the gateway: it ended with {status}") }
+    }
+
+    /// Asks it to stop (SIGTERM), waits, and returns how it ended.
+    ///
+    /// # Errors
+    /// If it was not started, or does not stop in time.
+    pub async fn terminate(&mut self) -> anyhow::Result<ExitStatus> {
+        self.signal(Signal::TERM).context("ask the gateway to stop")?;
+        let mut child = self.child.take().context("ask the gateway to stop")?;
+        let ended = tokio::time::timeout(STOPS_WITHIN, child.wait()).await;
+        ended.context("stop the gateway: it still runs")?.context("wait for the gateway")
     }
 
     /// Waits until it ends by itself, and returns its exit code; none after a signal.

@@ -2,17 +2,24 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
+use venue_sim::gateway::GatewayProcess;
+
+/// Where the keys of the JSON lines are promised.
+const PAGE: &str = include_str!("../../docs/venue-sim.md");
 
 /// A running `venue-sim … --json`.
 struct Bench {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
+    /// Of every line that was read, as the page writes them.
+    keys: BTreeSet<String>,
 }
 
 impl Bench {
@@ -21,7 +28,7 @@ impl Bench {
         let command = command.args(arguments).arg("--json").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (stdin, stdout) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        Self { child, stdin, stdout }
+        Self { child, stdin, stdout, keys: BTreeSet::new() }
     }
 
     fn say(&mut self, line: &str) {
@@ -34,6 +41,9 @@ impl Bench {
             let mut line = String::new();
             assert!(self.stdout.read_line(&mut line).unwrap() > 0, "it ended before");
             let value: Value = serde_json::from_str(&line).unwrap();
+            let mut facts = value.as_object().unwrap().clone();
+            let kind = facts.remove("type").unwrap();
+            collect(&facts.into(), kind.as_str().unwrap(), &mut self.keys);
             if condition(&value) {
                 return value;
             }
@@ -44,14 +54,49 @@ impl Bench {
         self.until(|line| line["type"] == "started")
     }
 
-    fn quit(mut self) {
+    /// Ends it, and returns the keys of all that it said.
+    fn quit(mut self) -> BTreeSet<String> {
         self.say("quit");
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        std::mem::take(&mut self.keys)
     }
 }
 
+impl Drop for Bench {
+    /// A test that fails leaves no process behind.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Adds the paths of a value's keys: `a.b`, `list[].c`.
+fn collect(value: &Value, path: &str, keys: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            let dot = if path.is_empty() { "" } else { "." };
+            fields.iter().for_each(|(key, inner)| collect(inner, &format!("{path}{dot}{key}"), keys));
+        }
+        Value::Array(elements) if elements.first().is_some_and(Value::is_object) => {
+            elements.iter().for_each(|element| collect(element, &format!("{path}[]"), keys));
+        }
+        // Lanes come with the first event.
+        Value::Array(elements) if elements.is_empty() => {}
+        _ => {
+            keys.insert(path.to_owned());
+        }
+    }
+}
+
+/// The keys in the page's table with a head.
+fn documented(head: &str) -> BTreeSet<String> {
+    let (_, table) = PAGE.split_once(&format!("\n| `{head}` | type | is |\n|---|---|---|\n")).unwrap();
+    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    rows.map(|row| row.split('`').nth(1).unwrap().to_owned()).collect()
+}
+
 /// A device behind a link: what its operator does comes through, is cut off, and stands
-/// in its ledger.
+/// in its ledger. Both say exactly what the page promises.
 #[test]
 fn a_device_behind_a_link() {
     let directory = tempfile::tempdir().unwrap();
@@ -73,11 +118,36 @@ fn a_device_behind_a_link() {
     device.say("impulse 12 7");
     let error = device.until(|line| line["type"] == "error");
     assert!(error["message"].as_str().unwrap().contains("channel"));
-    link.quit();
-    device.quit();
+    assert_eq!(link.quit(), documented("link --json"));
+    let mut of_device = documented("device --json");
+    of_device.insert("error.message".to_owned());
+    assert_eq!(device.quit(), of_device);
     let ledger: Value = serde_json::from_slice(&std::fs::read(ledger).unwrap()).unwrap();
+    let mut of_ledger = BTreeSet::new();
+    collect(&ledger, "", &mut of_ledger);
+    assert_eq!(of_ledger, documented("device --ledger"));
     assert_eq!(ledger["records"][0]["start_number"], 7);
     assert_eq!(ledger["lines"][0]["heard"], true);
+}
+
+/// A cloud that a gateway delivers to says exactly what the page promises.
+#[tokio::test]
+async fn a_cloud_says_what_is_documented() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cloud = Bench::start(&["cloud", "--store", "memory"]);
+    let mut gateway = GatewayProcess::new(env!("CARGO_BIN_EXE_venue-sim"), directory.path());
+    let site = format!(
+        "[gateway]\nid = \"stade-1-a\"\nvenue = \"stade-1\"\ntimezone = \"UTC\"\ndata_dir = \"data\"\n\
+         [journal]\nresults = {{ quota = \"2MiB\", reserve = \"256KiB\" }}\ntelemetry = {{ quota = \"2MiB\" }}\n\
+         [[uplink]]\nname = \"centre\"\nendpoints = [\"{}\"]\n",
+        cloud.started()["endpoint"].as_str().unwrap()
+    );
+    gateway.configure(&site).unwrap();
+    gateway.start().unwrap();
+    // The gateway's own word on its clock is its first event.
+    cloud.until(|line| line["lanes"].as_array().is_some_and(|lanes| !lanes.is_empty()));
+    gateway.stop().await.unwrap();
+    assert_eq!(cloud.quit(), documented("cloud --json"));
 }
 
 /// A cloud obeys and shows; what cannot start says why and exits with 1, wrong

@@ -96,11 +96,12 @@ fn everything_arrives_once_with_rights_and_without() {
 #[test]
 fn a_sabotaged_demo_fails_for_the_right_reason() {
     type Symptom = fn(&Value) -> bool;
-    let expected: [(&str, Symptom); 4] = [
+    let expected: [(&str, Symptom); 5] = [
         ("centre-forgets", |verdict| verdict["lost"] == 1 && names(verdict, "lost: ")),
         ("no-replay", |verdict| verdict["lost"].as_u64() > Some(1) && verdict["duplicated"] == 0),
         ("no-recognition", |verdict| verdict["duplicated"].as_u64() > Some(1) && names(verdict, "doubled: ")),
         ("cut-journal", |verdict| names(verdict, "the centre was ahead of the journal")),
+        ("unclean-end", |verdict| names(verdict, "asked to stop, the gateway ended with signal: 9")),
     ];
     let plays = expected.map(|(sabotage, symptom)| (sabotage, symptom, Play::start(&["--sabotage", sabotage])));
     for (sabotage, symptom, play) in plays {

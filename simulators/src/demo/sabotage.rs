@@ -15,6 +15,8 @@ pub enum Sabotage {
     /// What was sent is cut from the journal while the gateway is down, marks and all:
     /// as if it had been sent before it was durable.
     CutJournal,
+    /// The gateway crashes when it is asked to stop.
+    UncleanEnd,
 }
 
 /// A copy of the journal's files as they are now, to be put back later.

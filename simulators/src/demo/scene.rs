@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// After the last incident everything must be at the centre within this.
-const DRAINS_WITHIN: Duration = Duration::from_secs(25);
+const DRAINS_WITHIN: Duration = Duration::from_secs(60);
 /// What follows a cut for so long still counts as disturbed.
 const AFTERMATH_NS: i64 = 2_500_000_000;
 
@@ -96,7 +96,7 @@ impl Scene {
 
     /// Waits until the gateway has every line open, and everything at the centre.
     async fn until_heard(&self) -> anyhow::Result<()> {
-        let ready = self.gateway.until(Duration::from_secs(20), gateway::all_connected).await;
+        let ready = self.gateway.until(Duration::from_secs(60), gateway::all_connected).await;
         ready.map(drop).context("start the race: the gateway does not hear its devices")
     }
 
@@ -218,8 +218,11 @@ impl Scene {
             listened_to_since_utc_ns: self.listened_to_since_utc_ns,
         };
         self.wind.unplug()?;
-        self.gateway.stop().await?;
-        self.teller.tell("SIGTERM: the gateway drained and ended with 0");
+        if self.sabotage == Some(Sabotage::UncleanEnd) {
+            self.gateway.crash()?;
+        }
+        let ended = self.gateway.terminate().await?;
+        self.teller.tell(&format!("SIGTERM: the gateway ended with {ended}"));
         let witnesses = [
             witness("timer-a", &self.timer_a, true),
             witness("timer-b", &self.timer_b, true),
@@ -228,7 +231,11 @@ impl Scene {
         self.end.send_replace(true);
         let acknowledgements = self.acknowledgements.await.context("follow the centre")?;
         let stored = acknowledgements.join(self.centre.events(0, usize::MAX).await?)?;
-        Ok(verdict::judge(&witnesses, &stored, &self.disturbances))
+        let mut verdict = verdict::judge(&witnesses, &stored, &self.disturbances);
+        if !ended.success() {
+            verdict.violate(format!("asked to stop, the gateway ended with {ended}"));
+        }
+        Ok(verdict)
     }
 }
 

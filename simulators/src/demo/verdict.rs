@@ -76,6 +76,14 @@ pub struct Verdict {
     pub violations: Vec<String>,
 }
 
+impl Verdict {
+    /// Counts a further broken invariant.
+    pub(super) fn violate(&mut self, what: String) {
+        self.ok = false;
+        self.violations.push(what);
+    }
+}
+
 /// How many lost or doubled events are named.
 const NAMED: usize = 8;
 
@@ -90,6 +98,7 @@ pub(super) fn judge(witnesses: &[Witness], stored: &[Stored], disturbances: &Dis
             count.heard(witness, stored);
         }
         count.order(witness, stored);
+        count.ends(witness, stored);
     }
     let (latency_ms, latency_ms_longest) = latency(witnesses, stored, disturbances);
     Verdict {
@@ -155,7 +164,7 @@ impl Count {
             let text = line.bytes.trim_ascii_end();
             if let Some(count) = arrived.get_mut(text).filter(|count| **count > 0) {
                 *count -= 1;
-            } else if gaps.iter().any(|(first, last)| (*first..=*last).contains(&line.left_utc_ns)) {
+            } else if gaps.iter().any(|(first, last)| (*first..=last.unwrap_or(i64::MAX)).contains(&line.left_utc_ns)) {
                 self.declared += 1;
             } else if line.left_utc_ns >= witness.listened_to_since_utc_ns {
                 self.missing(1, || format!("lost: {} {}", witness.device_id, text.escape_ascii()));
@@ -177,6 +186,19 @@ impl Count {
         self.out_of_order += backwards;
         if backwards > 0 {
             self.name(|| format!("out of order: {backwards} impulses of {}", witness.device_id));
+        }
+    }
+
+    /// No dark time goes on in which the device was heard again.
+    fn ends(&mut self, witness: &Witness, stored: &[Stored]) {
+        let of_device = || stored.iter().map(|it| &it.event).filter(|event| event.device_id == witness.device_id);
+        let received = |event: &v1::Event| event.time.as_ref()?.receive_utc_ns;
+        let heard = of_device().filter(|event| is_reading(event)).filter_map(received).max();
+        let goes_on = |(first, last): &&(i64, Option<i64>)| last.is_none() && heard > Some(*first);
+        let open = dark_gaps(of_device()).iter().filter(goes_on).count() as u64;
+        if open > 0 {
+            self.broken += open;
+            self.name(|| format!("never ended: {open} gaps of {}, which was heard again", witness.device_id));
         }
     }
 
@@ -234,9 +256,8 @@ fn is_reading(event: &v1::Event) -> bool {
     !event.evidence.is_empty() && !matches!(event.content, Some(event::Content::Raw(_)))
 }
 
-/// The dark times that gaps declare, UTC ns. One that was never closed ends where the
-/// next closed one does: the gateway was killed in it. The last one may have no end.
-fn dark_gaps<'a>(events: impl Iterator<Item = &'a v1::Event>) -> Vec<(i64, i64)> {
+/// The dark times that gaps declare, UTC ns. One that was not ended under its name has no end.
+fn dark_gaps<'a>(events: impl Iterator<Item = &'a v1::Event>) -> Vec<(i64, Option<i64>)> {
     let mut dark: BTreeMap<&str, (i64, Option<i64>)> = BTreeMap::new();
     for event in events {
         let Some(event::Content::Gap(gap)) = &event.content else { continue };
@@ -245,9 +266,7 @@ fn dark_gaps<'a>(events: impl Iterator<Item = &'a v1::Event>) -> Vec<(i64, i64)>
             dark.insert(&gap.gap_id, (first, gap.last_receive_utc_ns));
         }
     }
-    let ends: BTreeSet<i64> = dark.values().filter_map(|(_, last)| *last).collect();
-    let end = |first: i64| ends.range(first..).next().copied().unwrap_or(i64::MAX);
-    dark.into_values().map(|(first, last)| (first, last.unwrap_or_else(|| end(first)))).collect()
+    dark.into_values().collect()
 }
 
 /// Latency of lines that were heard live: while nothing was cut, and the longest.

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../stage/mod.rs"]
-#[expect(dead_code, reason = "the stage has more than one test needs")]
 mod stage;
 
 use std::{
@@ -13,7 +12,7 @@ use std::{
 };
 
 use stage::{
-    GATEWAY, PATIENCE, Stage,
+    BACKLOG, GATEWAY, LAST_DURABLE, PATIENCE, Stage,
     printer::{self, Pace, Printer},
     sequence,
 };
@@ -24,7 +23,7 @@ use venue_schema::{
 };
 use venue_sim::{
     clock::Clock,
-    cloud::{LaneSnapshot, StoreConfig},
+    cloud::{CloudConfig, LaneSnapshot, StoreConfig},
     gateway::{self, number},
 };
 
@@ -32,7 +31,7 @@ use venue_sim::{
 const EVENTS: &str = "BACKLOG_EVENTS";
 /// Without it: fewer where nothing is optimised.
 const EVENTS_BY_DEFAULT: u64 = if cfg!(debug_assertions) { 100_000 } else { 5_000_000 };
-/// A busy machine takes at least so many events a second in, and drains as many.
+/// A busy machine drains at least so many events a second.
 const SLOWEST: u64 = 1_000;
 /// The gateway may hold this much memory, however long the backlog.
 const MOST_MEMORY_KIB: u64 = 256 * 1024;
@@ -45,24 +44,18 @@ const MOST_MEMORY_KIB: u64 = 256 * 1024;
 async fn a_long_backlog_drains_in_order_within_bounded_memory() {
     let count = std::env::var(EVENTS).map_or(EVENTS_BY_DEFAULT, |text| text.parse().expect("a number of events"));
     let patience = PATIENCE + Duration::from_secs(count / SLOWEST);
-    let mut stage = Stage::set_with(|_| StoreConfig::Memory).await;
-    // In pieces that a commit can follow: beyond what the stage holds, a flood is lost and declared.
+    let mut stage = Stage::set_with(|_| CloudConfig::local(StoreConfig::Memory)).await;
     let timer = Printer::start(Pace { burst: 100, every: Duration::from_millis(1) });
     let journal = "results = { quota = \"8GiB\", reserve = \"64MiB\" }\ntelemetry = { quota = \"64MiB\" }";
     stage.configure(journal, &timer.source("timer", "results"));
     stage.link.cut();
     stage.gateway.start().unwrap();
     let clock = Clock::start();
-    timer.allow(count);
-    timer.until_printed(count, patience).await;
-    let taken_in = |status: &serde_json::Value| {
-        number(status, "/sources/0/frames") >= count && number(status, "/journal/lanes/0/staged") == 0
-    };
-    let status = stage.gateway.until(patience, taken_in).await.unwrap();
+    let status = stage.print(&[&timer], count).await;
     let filled_in = clock.now();
     assert_eq!(number(&status, "/sources/0/lost"), 0, "{status:#}");
-    let last = number(&status, "/journal/lanes/0/last_durable");
-    assert!(last >= count && number(&status, "/uplinks/0/lanes/0/backlog") == last, "all of it waits: {status:#}");
+    let last = number(&status, LAST_DURABLE);
+    assert!(last >= count && number(&status, BACKLOG) == last, "all of it waits: {status:#}");
 
     let clock = Clock::start();
     stage.link.restore();

@@ -3,15 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "../hill/mod.rs"]
-mod hill;
+#[path = "../stage/mod.rs"]
+mod stage;
 
-use venue_sim::{
-    gateway::{self, GatewayProcess, number},
-    link::{Link, LinkConfig},
-};
+use venue_sim::gateway::{self, GatewayProcess, number};
 
-use hill::{Hill, PATIENCE, centre, configuration, source, uplink};
+use stage::{LAST_DURABLE, PATIENCE, SMALL, Stage, is_delivering, timer::Timer};
 
 /// Lines of a site's file, and what is wrong with some of them.
 const SITE: [(&str, Option<&str>); 25] = [
@@ -46,16 +43,16 @@ const SITE: [(&str, Option<&str>); 25] = [
 /// looked for with `check` or found by `run`; nobody has to mend one to see the next.
 #[tokio::test]
 async fn ten_mistakes_are_told_at_once() {
-    let mut hill = Hill::new();
+    let mut stage = Stage::set().await;
     let lines: Vec<&str> = SITE.iter().map(|(line, _)| *line).collect();
-    hill.gateway.configure(&lines.join("\n")).unwrap();
-    let config = hill.gateway.config();
-    let (code, checked, _) = hill.gateway.command(&["check", "--config", config.to_str().unwrap()]).await.unwrap();
+    stage.gateway.configure(&lines.join("\n")).unwrap();
+    let config = stage.gateway.config();
+    let (code, checked, _) = stage.gateway.command(&["check", "--config", config.to_str().unwrap()]).await.unwrap();
     assert_eq!(code, Some(1));
-    hill.gateway.start().unwrap();
-    assert_eq!(hill.gateway.ended(PATIENCE).await.unwrap(), Some(4));
+    stage.gateway.start().unwrap();
+    assert_eq!(stage.gateway.ended(PATIENCE).await.unwrap(), Some(4));
 
-    for told in [checked, hill.log()] {
+    for told in [checked, stage.log()] {
         let findings: Vec<&str> = told.split("error: ").skip(1).collect();
         assert_eq!(findings.len(), 10, "{told}");
         let wrong = SITE.iter().enumerate().filter_map(|(index, (_, wrong))| Some((index + 1, (*wrong)?)));
@@ -66,66 +63,60 @@ async fn ten_mistakes_are_told_at_once() {
         }
         assert!(told.trim_end().ends_with("10 errors"), "{told}");
     }
-    assert!(!hill.path("data").exists(), "nothing was begun");
+    assert!(!stage.path("data").exists(), "nothing was begun");
 }
 
 /// The centre is away, results wait, and the site's file is changed: a source gets another
 /// name, one is added, the quotas are cut to the least. The backlog is what it was.
 #[tokio::test]
 async fn what_waits_outlives_a_changed_configuration() {
-    let mut hill = Hill::new();
-    let centre = centre(hill.directory.path()).await;
-    let link = Link::start(LinkConfig::to(centre.address())).unwrap();
-    let uplink = uplink(&[format!("http://{}", link.address())]);
-    hill.configure(&uplink);
-    hill.start().await;
-    hill.until(|status| status["uplinks"][0]["lanes"][0]["delivering"] == true).await;
-    link.cut();
-    hill.impulses(20);
-    let before = number(&hill.until_kept(20).await, "/journal/lanes/0/last_durable");
-    hill.gateway.kill().await.unwrap();
+    let mut stage = Stage::set().await;
+    let timer = Timer::start("timer-a");
+    stage.configure(SMALL, &timer.source());
+    stage.start(&timer).await;
+    stage.until(is_delivering).await;
+    stage.link.cut();
+    timer.impulses(20);
+    let before = number(&stage.until_kept(20).await, LAST_DURABLE);
+    stage.gateway.kill().await.unwrap();
 
-    let added = Hill::with("timer-b");
+    let added = Timer::start("timer-b");
     added.impulses(6);
-    let place = |hill: &Hill| hill.timer.report().place.unwrap();
-    let renamed = source("finish", &place(&hill)) + "device_id = \"timer-a\"\n";
-    let sources = renamed + &source("timer-b", &place(&added));
-    let changed = configuration(&hill.path("data"), &(sources + &uplink));
-    let changed = changed.replace("quota = \"16MiB\"", "quota = \"2MiB\"").replace("\"1MiB\"", "\"256KiB\"");
-    hill.gateway.configure(&changed).unwrap();
-    hill.start().await;
-    let status = hill.until_kept(26).await;
-    assert!(number(&status, "/journal/lanes/0/last_durable") >= before + 6, "{status:#}");
+    let smallest = SMALL.replace("\"16MiB\"", "\"2MiB\"").replace("\"1MiB\"", "\"256KiB\"");
+    stage.configure(&smallest, &(timer.source_named("finish") + &added.source()));
+    stage.start(&timer).await;
+    let status = stage.until_kept(26).await;
+    assert!(number(&status, LAST_DURABLE) >= before + 6, "{status:#}");
     assert_eq!(number(&status, "/journal/lanes/0/quota_bytes"), 2 * 1024 * 1024);
-    hill.impulses(4);
+    timer.impulses(4);
 
-    link.restore();
-    let events = hill.assert_exactly_once(&centre).await;
-    assert_eq!(hill::results(&events, "timer-b"), added.records(), "the added source's memory");
-    assert_eq!(centre.snapshot().lanes.len(), 2, "one journal, two lanes");
+    stage.link.restore();
+    let events = stage.assert_exactly_once(&timer).await;
+    assert_eq!(added.records_in(&events), added.records(), "the added source's memory");
+    assert_eq!(stage.cloud.snapshot().lanes.len(), 2, "one journal, two lanes");
 }
 
 /// Somebody starts the gateway a second time: it says that another one runs, ends with an
 /// exit code of its own, and does not disturb the first.
 #[tokio::test]
 async fn a_data_directory_has_one_gateway() {
-    let mut hill = Hill::new();
-    let centre = centre(hill.directory.path()).await;
-    hill.configure(&hill::uplink_to(&centre));
-    hill.start().await;
-    hill.impulses(3);
+    let mut stage = Stage::set().await;
+    let timer = Timer::start("timer-a");
+    stage.configure(SMALL, &timer.source());
+    stage.start(&timer).await;
+    timer.impulses(3);
 
     let elsewhere = tempfile::tempdir().unwrap();
     let mut second = GatewayProcess::new(env!("CARGO_BIN_EXE_venue-sim"), elsewhere.path());
-    std::fs::copy(hill.gateway.config(), second.config()).unwrap();
+    std::fs::copy(stage.gateway.config(), second.config()).unwrap();
     second.start().unwrap();
     assert_eq!(second.ended(PATIENCE).await.unwrap(), Some(5));
     let told = second.log_tail();
     assert!(told.contains("stop the other gateway, or give this one a data directory of its own"), "{told}");
-    assert!(told.contains(hill.path("data").to_str().unwrap()), "{told}");
+    assert!(told.contains(stage.path("data").to_str().unwrap()), "{told}");
 
-    hill.impulses(3);
-    hill.until(gateway::results_delivered).await;
-    hill.assert_exactly_once(&centre).await;
-    hill.gateway.stop().await.unwrap();
+    timer.impulses(3);
+    stage.until(gateway::results_delivered).await;
+    stage.assert_exactly_once(&timer).await;
+    stage.gateway.stop().await.unwrap();
 }

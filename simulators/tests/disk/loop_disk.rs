@@ -1,7 +1,6 @@
 //! A small file system of its own, that can be filled.
 
 use std::{
-    io::{ErrorKind, Write as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -31,19 +30,22 @@ impl LoopDisk {
         run("mount", &["-o", "loop", image, place]).then(|| Self { mounted_on: on.to_owned() })
     }
 
-    /// Fills it to the last byte with a file.
-    pub(crate) fn fill(&self) {
-        let mut file = std::fs::File::create(self.filler()).expect("a file to fill it with");
-        for piece in [1 << 20, 4096, 1] {
-            let bytes = vec![0x5A; piece];
-            loop {
-                match file.write_all(&bytes).and_then(|()| file.sync_data()) {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == ErrorKind::StorageFull => break,
-                    Err(error) => panic!("fill the disk: {error}"),
+    /// Fills it with a file until so many bytes are left.
+    pub(crate) fn fill(&self, left: u64) {
+        let file = std::fs::File::create(self.filler()).expect("a file to fill it with");
+        loop {
+            let room = rustix::fs::statvfs(&self.mounted_on).expect("a file system");
+            let size = file.metadata().expect("the file").len();
+            match (room.f_bavail * room.f_frsize).checked_sub(left) {
+                // The file system's own tables take of it, too.
+                Some(more) if more >= 2 * room.f_frsize => {
+                    let bytes = (more / 2).max(room.f_frsize);
+                    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), size, bytes).expect("room");
                 }
+                _ => break,
             }
         }
+        file.sync_all().expect("the file that fills it");
     }
 
     /// Gives the space back.

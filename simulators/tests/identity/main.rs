@@ -3,20 +3,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "../hill/mod.rs"]
-mod hill;
+#[path = "../stage/mod.rs"]
+mod stage;
 
 use std::{collections::BTreeSet, path::Path, process::Command};
 
+use serde_json::json;
 use venue_schema::v1::{GapCause, Lane, event, gap};
 use venue_sim::{
-    cloud::{Amnesia, CloudHandle, Fault, StoredEvent},
+    cloud::{Amnesia, Fault, StoredEvent},
     gateway::{self, number, text},
 };
 
-use hill::{ACKNOWLEDGED, GATEWAY_ID, Hill, STATE, centre, eventually, results, uplink, uplink_to};
+use stage::{
+    ACKNOWLEDGED, BACKLOG, GATEWAY, LAST_DURABLE, SMALL, STATE, Stage, eventually, is_delivering, timer::Timer, uplink,
+};
 
-const BACKLOG: &str = "/uplinks/0/lanes/0/backlog";
 const EPOCH: &str = "/journal/epoch";
 const TWO_GATEWAYS: &str = "two gateways with one identity, or a restored disk";
 
@@ -27,15 +29,15 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// A gateway that has delivered some results and is stopped.
-async fn delivered(count: u16) -> (Hill, CloudHandle) {
-    let mut hill = Hill::new();
-    let centre = centre(hill.directory.path()).await;
-    hill.configure(&uplink_to(&centre));
-    hill.start().await;
-    hill.impulses(count);
-    hill.assert_exactly_once(&centre).await;
-    hill.gateway.stop().await.unwrap();
-    (hill, centre)
+async fn delivered(count: u16) -> (Stage, Timer) {
+    let mut stage = Stage::set().await;
+    let timer = Timer::start("timer-a");
+    stage.configure(SMALL, &timer.source());
+    stage.start(&timer).await;
+    timer.impulses(count);
+    stage.assert_exactly_once(&timer).await;
+    stage.gateway.stop().await.unwrap();
+    (stage, timer)
 }
 
 /// The journals that the centre holds results of.
@@ -48,20 +50,20 @@ fn epochs(events: &[StoredEvent]) -> BTreeSet<Vec<u8>> {
 /// own, and from then on it is the first one that is refused.
 #[tokio::test]
 async fn a_cloned_gateway_is_refused_until_it_begins_an_epoch() {
-    let (mut first, centre) = delivered(10).await;
-    let mut clone = Hill::with("timer-b");
-    copy(&first.path("data"), &clone.path("data"));
+    let (mut first, timer) = delivered(10).await;
+    let (mut clone, other) = (Stage::set().await, Timer::start("timer-b"));
+    copy(&first.data_dir(), &clone.data_dir());
 
-    // The clone hears its own chronometer for a while before it finds the centre.
-    clone.configure(&uplink(&["http://127.0.0.1:9".to_owned()]));
-    clone.impulses(8);
-    first.start().await;
-    first.impulses(5);
-    first.assert_exactly_once(&centre).await;
+    // The clone hears its own chronometer for a while before it finds the stage.cloud.
+    clone.configure_uplink(SMALL, &other.source(), &uplink(&["http://127.0.0.1:9".to_owned()]));
+    other.impulses(8);
+    first.start(&timer).await;
+    timer.impulses(5);
+    first.assert_exactly_once(&timer).await;
     // Its telemetry, too, is longer than what the first one delivered since the copy.
-    let held = || centre.snapshot().sequence(GATEWAY_ID, "telemetry");
+    let held = || first.cloud.snapshot().sequence(GATEWAY, "telemetry");
     loop {
-        clone.start().await;
+        clone.start(&other).await;
         let status = clone.until_kept(8).await;
         clone.gateway.kill().await.unwrap();
         if number(&status, "/journal/lanes/1/last_durable") > held() + 5 {
@@ -69,33 +71,33 @@ async fn a_cloned_gateway_is_refused_until_it_begins_an_epoch() {
         }
     }
 
-    clone.configure(&uplink_to(&centre));
-    clone.start().await;
+    clone.configure_uplink(SMALL, &other.source(), &uplink(&[format!("http://{}", first.cloud.address())]));
+    clone.start(&other).await;
     let status = clone.until_it_says(&[TWO_GATEWAYS, "stop the other gateway, or run `journal new-epoch`"]).await;
     assert_eq!(text(&status, STATE), "refused; everything is kept here");
-    assert!(text(&status, "/headline").contains(TWO_GATEWAYS), "{status:#}");
+    clone.until(|status| text(status, "/headline").contains(TWO_GATEWAYS)).await;
     assert!(clone.log().contains(TWO_GATEWAYS));
-    clone.impulses(2);
+    other.impulses(2);
     let kept = number(&clone.until_kept(10).await, BACKLOG);
     // The first one is not disturbed for longer than it takes to connect again.
-    first.impulses(5);
-    first.assert_exactly_once(&centre).await;
+    timer.impulses(5);
+    first.assert_exactly_once(&timer).await;
     first.gateway.stop().await.unwrap();
 
     clone.gateway.stop().await.unwrap();
-    let (data, config) = (clone.path("data"), clone.gateway.config());
+    let (data, config) = (clone.data_dir(), clone.gateway.config());
     let words = ["journal", "new-epoch", data.to_str().unwrap(), "--config", config.to_str().unwrap()];
     let (code, said, errors) = clone.gateway.command(&words).await.unwrap();
     assert_eq!(code, Some(0), "{errors}");
     let again = format!("results   {kept} events not yet acknowledged are sent under the new epoch");
     assert!(said.contains(&again), "{said}");
-    clone.start().await;
-    let events = clone.assert_exactly_once(&centre).await;
+    clone.start(&other).await;
+    let events = clone.assert_exactly_once_at(&first.cloud, &other).await;
     assert_eq!(epochs(&events).len(), 2);
-    assert_eq!(results(&events, first.device_id), first.records());
+    assert_eq!(timer.records_in(&events), timer.records());
 
-    first.start().await;
-    first.impulses(3);
+    first.start(&timer).await;
+    timer.impulses(3);
     let status = first.until_it_says(&["FAILED_PRECONDITION", TWO_GATEWAYS, "everything is kept here"]).await;
     assert_eq!(text(&status, STATE), "refused; everything is kept here");
     first.until_kept(3).await;
@@ -106,60 +108,50 @@ async fn a_cloned_gateway_is_refused_until_it_begins_an_epoch() {
 /// again, and the centre knows what it has seen.
 #[tokio::test]
 async fn a_restored_disk_begins_an_epoch_by_itself() {
-    let (mut hill, centre) = delivered(10).await;
-    copy(&hill.path("data"), &hill.path("backup"));
-    hill.start().await;
-    hill.impulses(10);
-    let before = hill.until(|status| gateway::results_delivered(status) && number(status, ACKNOWLEDGED) >= 20).await;
-    hill.gateway.stop().await.unwrap();
+    let (mut stage, timer) = delivered(10).await;
+    copy(&stage.data_dir(), &stage.path("backup"));
+    stage.start(&timer).await;
+    timer.impulses(10);
+    let before = stage.until(|status| gateway::results_delivered(status) && number(status, ACKNOWLEDGED) >= 20).await;
+    stage.gateway.stop().await.unwrap();
 
-    std::fs::remove_dir_all(hill.path("data")).unwrap();
-    copy(&hill.path("backup"), &hill.path("data"));
-    hill.start().await;
-    let after = hill.until(|status| text(status, EPOCH) != text(&before, EPOCH)).await;
-    hill.impulses(5);
-    let events = hill.assert_exactly_once(&centre).await;
+    std::fs::remove_dir_all(stage.data_dir()).unwrap();
+    copy(&stage.path("backup"), &stage.data_dir());
+    stage.start(&timer).await;
+    let after = stage.until(|status| text(status, EPOCH) != text(&before, EPOCH)).await;
+    timer.impulses(5);
+    let events = stage.assert_exactly_once(&timer).await;
     assert_eq!(epochs(&events).len(), 2);
     // What the memory repeats is recognised, now or in a moment.
-    eventually("the memory's repeat", async || (centre.snapshot().seen_again >= 10).then_some(())).await;
-    hill.assert_exactly_once(&centre).await;
-    let inspected = inspect(&hill, text(&after, EPOCH)).await;
-    assert_eq!(inspected, [text(&before, EPOCH)], "the successor names its predecessor");
-    assert!(hill.log().contains("the centre holds more than this journal: a new journal epoch begins"));
-}
-
-/// The epochs that a journal names as its predecessors.
-async fn inspect(hill: &Hill, epoch: &str) -> Vec<String> {
-    let data = hill.path("data");
-    let (code, output, errors) =
-        hill.gateway.command(&["journal", "inspect", data.to_str().unwrap(), "--json"]).await.unwrap();
-    assert_eq!(code, Some(0), "{errors}");
-    let summary: serde_json::Value = serde_json::from_str(&output).unwrap();
-    assert_eq!(summary["journal_epoch"], epoch);
-    serde_json::from_value(summary["predecessor_epochs"].clone()).unwrap()
+    eventually("the memory's repeat", async || (stage.cloud.snapshot().seen_again >= 10).then_some(())).await;
+    stage.assert_exactly_once(&timer).await;
+    let inspected = stage.inspect().await;
+    assert_eq!(inspected["journal_epoch"], text(&after, EPOCH));
+    assert_eq!(inspected["predecessor_epochs"], json!([text(&before, EPOCH)]), "the successor names its predecessor");
+    assert!(stage.log().contains("the centre holds more than this journal: a new journal epoch begins"));
 }
 
 /// The centre's store is put back by a few events, then by all: what it forgot is sent
 /// again without being asked, and no more than that.
 #[tokio::test]
 async fn what_the_centre_forgot_is_sent_again() {
-    let (mut hill, centre) = delivered(30).await;
-    hill.start().await;
-    hill.until(|status| status["uplinks"][0]["lanes"][0]["delivering"] == true).await;
+    let (mut stage, timer) = delivered(30).await;
+    stage.start(&timer).await;
+    stage.until(is_delivering).await;
     for amnesia in [Amnesia::Last(7), Amnesia::Whole] {
-        centre.forget(amnesia).await.unwrap();
-        assert!(centre.events(0, usize::MAX).await.unwrap().len() < 30);
-        centre.fault(Fault::Reset).await.unwrap();
+        stage.cloud.forget(amnesia).await.unwrap();
+        assert!(stage.cloud.events(0, usize::MAX).await.unwrap().len() < 30);
+        stage.cloud.fault(Fault::Reset).await.unwrap();
         eventually("the journal's end at the centre", async || {
-            (centre.snapshot().sequence(GATEWAY_ID, "results") >= 30).then_some(())
+            (stage.cloud.snapshot().sequence(GATEWAY, "results") >= 30).then_some(())
         })
         .await;
-        let events = hill.assert_exactly_once(&centre).await;
+        let events = stage.assert_exactly_once(&timer).await;
         assert_eq!(epochs(&events).len(), 1);
     }
-    assert!(hill.log().contains("the centre forgot what it had acknowledged; it is sent again"));
-    hill.impulses(3);
-    hill.assert_exactly_once(&centre).await;
+    assert!(stage.log().contains("the centre forgot what it had acknowledged; it is sent again"));
+    timer.impulses(3);
+    stage.assert_exactly_once(&timer).await;
 }
 
 /// The centre forgot everything, and the gateway's disk is too small for all that it ever
@@ -167,35 +159,31 @@ async fn what_the_centre_forgot_is_sent_again() {
 #[tokio::test]
 async fn what_is_gone_at_both_ends_is_declared() {
     const RESULTS: u16 = 700;
-    let mut hill = Hill::new();
-    let centre = centre(hill.directory.path()).await;
+    let (mut stage, timer) = (Stage::set().await, Timer::start("timer-a"));
     // 8 KiB of labels an event, so that 700 are more than the disk may hold.
     let labels: Vec<String> = (0..32).map(|index| format!("l{index} = \"{}\"", "x".repeat(250))).collect();
     let labels = format!("labels = {{ {} }}\n", labels.join(", "));
-    hill.configure(&(labels + &uplink_to(&centre)));
-    let small = std::fs::read_to_string(hill.gateway.config()).unwrap().replace("16MiB", "2MiB");
-    hill.gateway.configure(&small).unwrap();
-    hill.start().await;
+    stage.configure(&SMALL.replace("16MiB", "2MiB"), &(timer.source() + &labels));
+    stage.start(&timer).await;
     for _ in 0..RESULTS / 50 {
-        hill.impulses(50);
-        hill.assert_exactly_once(&centre).await;
+        timer.impulses(50);
+        stage.assert_exactly_once(&timer).await;
     }
     let retained = |status: &serde_json::Value| number(status, "/journal/lanes/0/first_retained");
-    let status = hill.until(|status| retained(status) > 1).await;
+    let status = stage.until(|status| retained(status) > 1).await;
 
-    centre.forget(Amnesia::Whole).await.unwrap();
-    centre.fault(Fault::Reset).await.unwrap();
-    let end = number(&status, "/journal/lanes/0/last_durable");
+    stage.cloud.forget(Amnesia::Whole).await.unwrap();
+    stage.cloud.fault(Fault::Reset).await.unwrap();
+    let end = number(&status, LAST_DURABLE);
     eventually("the journal's end at the centre", async || {
-        (centre.snapshot().sequence(GATEWAY_ID, "results") >= end).then_some(())
+        (stage.cloud.snapshot().sequence(GATEWAY, "results") >= end).then_some(())
     })
     .await;
-    hill.until(gateway::results_delivered).await;
+    stage.until(gateway::results_delivered).await;
 
-    let events = centre.events(0, usize::MAX).await.unwrap();
-    let mut lane: Vec<_> = events.iter().filter(|it| it.lane == Lane::Results).collect();
+    let mut lane = stage.stored(Lane::Results).await;
     lane.sort_by_key(|it| it.first_sequence);
-    let gone = lane[0];
+    let gone = &lane[0];
     assert!(gone.gap && gone.first_sequence == 1 && gone.sequence > 1, "{gone:?}");
     let Some(event::Content::Gap(declared)) = gone.event().unwrap().content else { panic!("no gap: {gone:?}") };
     assert_eq!(declared.cause(), GapCause::ReceiverReset);
@@ -203,5 +191,5 @@ async fn what_is_gone_at_both_ends_is_declared() {
     assert!(matches!(declared.scope, Some(gap::Scope::LaneRange(range)) if range.last_sequence == gone.sequence));
     // Behind it the lane is whole.
     assert!(lane.windows(2).all(|two| two[1].first_sequence == two[0].sequence + 1));
-    assert!(hill.log().contains("a loss record stands for them"));
+    assert!(stage.log().contains("a loss record stands for them"));
 }

@@ -8,6 +8,8 @@ use std::{
     sync::atomic::{AtomicU8, Ordering},
 };
 
+use venue_sim::clock::utc_ns;
+
 /// Namespaces of this process.
 static COUNT: AtomicU8 = AtomicU8::new(0);
 
@@ -56,7 +58,8 @@ impl Namespace {
 
     /// From now on no packet to or from a port out here passes, whatever it says. Each
     /// is dropped where it would arrive: a sender whose own kernel drops a packet is told.
-    pub(crate) fn cut(&self, port: u16) {
+    /// Returns when, UTC ns.
+    pub(crate) fn cut(&self, port: u16) -> i64 {
         let ([outer, inner], table) = (&self.devices, self.table());
         let rules = |device: &str, direction: &str| {
             format!(
@@ -65,8 +68,10 @@ impl Namespace {
                  }}\n}}\n"
             )
         };
+        let at = utc_ns();
         nft(&[], &rules(outer, "dport"));
         nft(&self.wrapper(), &rules(inner, "sport"));
+        at
     }
 
     /// Packets pass again.

@@ -3,8 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "../hill/mod.rs"]
-mod hill;
+#[path = "../stage/mod.rs"]
+mod stage;
 
 use std::{
     ffi::OsString,
@@ -24,13 +24,18 @@ use venue_schema::{
 };
 use venue_sim::gateway::number;
 
-use hill::certificates::{Authority, Ends, centre_files};
-use hill::{GATEWAY_ID, Hill, PATIENCE, eventually, uplink};
+use stage::{
+    ACKNOWLEDGED, PATIENCE, SMALL, STAGED, Stage,
+    certificates::{Authority, centre_files, secured_uplink},
+    eventually,
+    timer::Timer,
+    uplink,
+};
 
 /// The receiver's process, and the file that it writes what happens to.
 struct PythonReceiver {
     child: Child,
-    port: u64,
+    port: u16,
     output: PathBuf,
 }
 
@@ -59,7 +64,7 @@ impl PythonReceiver {
         let first = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("the receiver went silent");
         let first: Value = serde_json::from_str(&first.unwrap().expect("the receiver ended")).unwrap();
         assert_eq!(first["type"], "listening");
-        Self { child, port: first["port"].as_u64().unwrap(), output }
+        Self { child, port: serde_json::from_value(first["port"].clone()).unwrap(), output }
     }
 
     /// What it said so far. A line that is being written is left out.
@@ -92,18 +97,20 @@ impl PythonReceiver {
 
 /// Delivers in two runs of the gateway, with results before, between and after, and
 /// compares what both ends hold.
-async fn deliver(mut hill: Hill, receiver: PythonReceiver) {
-    hill.start().await;
-    hill.impulses(20);
-    hill.until(everything_is_acknowledged).await;
-    hill.gateway.stop().await.unwrap();
-    hill.start().await;
-    hill.impulses(7);
-    let status = hill.until(|status| everything_is_acknowledged(status) && number(status, hill::ACKNOWLEDGED) >= 27);
+async fn deliver(mut stage: Stage, receiver: PythonReceiver, uplink: &str) {
+    let timer = Timer::start("timer-a");
+    stage.configure_uplink(SMALL, &timer.source(), uplink);
+    stage.start(&timer).await;
+    timer.impulses(20);
+    stage.until(everything_is_acknowledged).await;
+    stage.gateway.stop().await.unwrap();
+    stage.start(&timer).await;
+    timer.impulses(7);
+    let status = stage.until(|status| everything_is_acknowledged(status) && number(status, ACKNOWLEDGED) >= 27);
     assert_eq!(status.await["uplinks"][0]["receiver_id"], "python-receiver");
-    hill.gateway.stop().await.unwrap();
+    stage.gateway.stop().await.unwrap();
 
-    let inspected = inspect(&hill).await;
+    let inspected = stage.inspect().await;
     for (index, lane) in [(0, Lane::Results), (1, Lane::Telemetry)] {
         let cursor = &inspected["cursors"][index];
         assert_eq!(cursor["lane"], lane.name());
@@ -112,7 +119,7 @@ async fn deliver(mut hill: Hill, receiver: PythonReceiver) {
         let theirs = receiver.acknowledged(lane.name(), end).await;
         assert_eq!(cursor["digest"], theirs, "the gateway's digest, and the receiver's");
 
-        let exported = export(&hill, lane).await;
+        let exported: Vec<Value> = stage.export(lane, 1).await;
         let epoch = epoch(inspected["journal_epoch"].as_str().unwrap());
         let events = exported.iter().map(|line| serde_json::from_value::<v1::Event>(line.clone()).unwrap());
         let ours = events.fold(Mark::initial(epoch, lane), |mark, event| mark.then(&event.encode_to_vec()));
@@ -127,23 +134,7 @@ async fn deliver(mut hill: Hill, receiver: PythonReceiver) {
 fn everything_is_acknowledged(status: &Value) -> bool {
     let lanes = status["uplinks"][0]["lanes"].as_array().unwrap();
     let is = |lane: &Value| lane["backlog"] == 0 && lane["in_flight"] == 0 && lane["delivering"] == true;
-    lanes.iter().all(is) && number(status, "/journal/lanes/0/staged") == 0 && number(status, hill::ACKNOWLEDGED) >= 20
-}
-
-async fn inspect(hill: &Hill) -> Value {
-    let data = hill.path("data");
-    let words = ["journal", "inspect", data.to_str().unwrap(), "--json"];
-    let (code, output, errors) = hill.gateway.command(&words).await.unwrap();
-    assert_eq!(code, Some(0), "{errors}");
-    serde_json::from_str(&output).unwrap()
-}
-
-async fn export(hill: &Hill, lane: Lane) -> Vec<Value> {
-    let data = hill.path("data");
-    let words = ["journal", "export", data.to_str().unwrap(), "--lane", lane.name()];
-    let (code, output, errors) = hill.gateway.command(&words).await.unwrap();
-    assert_eq!(code, Some(0), "{errors}");
-    output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    lanes.iter().all(is) && number(status, STAGED) == 0 && number(status, ACKNOWLEDGED) >= 20
 }
 
 fn epoch(hex: &str) -> JournalEpoch {
@@ -154,27 +145,23 @@ fn epoch(hex: &str) -> JournalEpoch {
 #[tokio::test]
 async fn a_stream_over_plain_http() {
     let Some(python) = interpreter() else { return };
-    let hill = Hill::new();
-    let receiver = PythonReceiver::start(python, hill.directory.path(), &[]).await;
-    hill.configure(&uplink(&[format!("http://127.0.0.1:{}", receiver.port)]));
-    deliver(hill, receiver).await;
+    let stage = Stage::set().await;
+    let receiver = PythonReceiver::start(python, &stage.path(""), &[]).await;
+    let uplink = uplink(&[format!("http://127.0.0.1:{}", receiver.port)]);
+    deliver(stage, receiver, &uplink).await;
 }
 
 /// At the venue: each end proves who it is.
 #[tokio::test]
 async fn a_stream_over_mutual_tls() {
     let Some(python) = interpreter() else { return };
-    let hill = Hill::new();
-    let (authority, folder) = (Authority::new("venue authority"), hill.directory.path());
-    authority.publish(&folder.join("clients-ca.pem"));
-    authority.publish(&folder.join("ca.pem"));
-    authority.sign(folder, "centre", "localhost", Ends::Late);
-    authority.sign(folder, "gateway", GATEWAY_ID, Ends::Late);
-    let files = centre_files(folder);
+    let stage = Stage::set().await;
+    let folder = stage.path("");
+    Authority::new("venue authority").equip(&folder);
+    let files = centre_files(&folder);
     let options = [("--cert", files.certificate), ("--key", files.key), ("--client-ca", files.client_ca)];
     let options: Vec<OsString> = options.into_iter().flat_map(|(name, file)| [name.into(), file.into()]).collect();
-    let receiver = PythonReceiver::start(python, hill.directory.path(), &options).await;
-    let tls = "tls = { ca = \"ca.pem\", cert = \"gateway.pem\", key = \"gateway.key\" }\n";
-    hill.configure(&(uplink(&[format!("https://localhost:{}", receiver.port)]) + tls));
-    deliver(hill, receiver).await;
+    let receiver = PythonReceiver::start(python, &folder, &options).await;
+    let uplink = secured_uplink(receiver.port);
+    deliver(stage, receiver, &uplink).await;
 }

@@ -1,8 +1,7 @@
 //! A chronometer without a memory, on TCP: it prints numbered impulses to whoever is
-//! connected, and knows when each of them was handed to the network.
+//! connected, and knows how many of them were handed to the network.
 
 use std::{
-    collections::VecDeque,
     io::{Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     ops::Range,
@@ -14,10 +13,8 @@ use std::{
     time::Duration,
 };
 
-use venue_sim::clock::Clock;
+use super::PATIENCE;
 
-/// Bursts of which the time is remembered; older ones are forgotten.
-const BURSTS_REMEMBERED: usize = 4_096;
 /// How long the printer waits before it looks again whether it shall end.
 const GLANCE: Duration = Duration::from_millis(20);
 
@@ -30,11 +27,6 @@ pub(crate) struct Pace {
     pub(crate) every: Duration,
 }
 
-impl Pace {
-    /// As fast as the reader takes it.
-    pub(crate) const FLOOD: Self = Self { burst: 1_000, every: Duration::ZERO };
-}
-
 /// A printer. It prints while `limit` allows it and somebody is connected.
 #[derive(Debug)]
 pub(crate) struct Printer {
@@ -45,7 +37,6 @@ pub(crate) struct Printer {
 
 #[derive(Debug)]
 struct Shared {
-    clock: Clock,
     state: Mutex<State>,
     stop: AtomicBool,
 }
@@ -59,8 +50,6 @@ struct State {
     /// Numbers printed to each connection. Of the last burst of one that broke it is
     /// not known how much arrived.
     connections: Vec<Range<u64>>,
-    /// When a burst was wholly handed over, and the number behind its last.
-    bursts: VecDeque<(Duration, u64)>,
 }
 
 /// The line of an impulse, without its end; each number has a time of day of its own.
@@ -85,7 +74,7 @@ impl Printer {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         listener.set_nonblocking(true).expect("a listener that is looked at");
         let address = listener.local_addr().expect("its address");
-        let shared = Arc::new(Shared { clock: Clock::start(), state: Mutex::default(), stop: AtomicBool::new(false) });
+        let shared = Arc::new(Shared { state: Mutex::default(), stop: AtomicBool::new(false) });
         let thread = std::thread::spawn({
             let shared = Arc::clone(&shared);
             move || shared.serve(&listener, pace)
@@ -112,6 +101,11 @@ impl Printer {
         self.shared.lock().limit = limit;
     }
 
+    /// Lets it print so many impulses more.
+    pub(crate) fn allow_more(&self, count: u64) {
+        self.shared.lock().limit += count;
+    }
+
     /// Impulses that were handed to the network.
     pub(crate) fn printed(&self) -> u64 {
         self.shared.lock().next
@@ -122,39 +116,35 @@ impl Printer {
         self.shared.lock().connections.clone()
     }
 
-    /// By its clock, now.
-    pub(crate) fn now(&self) -> Duration {
-        self.shared.clock.now()
-    }
-
-    /// Number behind the last impulse that was handed over by a time; none if that is
-    /// longer ago than it remembers.
-    pub(crate) fn handed_over_by(&self, time: Duration) -> Option<u64> {
+    /// Lines that the connection of now is to get in all.
+    pub(crate) fn due(&self) -> u64 {
         let state = self.shared.lock();
-        state.bursts.iter().rev().find(|(at, _)| *at <= time).map(|(_, next)| *next)
+        state.limit - state.connections.last().map_or(state.next, |connection| connection.start)
     }
 
-    /// Waits until so many impulses were printed.
-    pub(crate) async fn until_printed(&self, count: u64, patience: Duration) {
-        let printed = self.until(patience, |state| state.next >= count).await;
-        assert!(printed, "only {} of {count} impulses were taken within {patience:?}", self.printed());
+    /// Bytes that arrived at the other end and were not read there, by the kernel's tables: on
+    /// this machine all that was handed over, as long as it is less than a buffer holds.
+    pub(crate) fn unread(&self) -> u64 {
+        let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's table of connections");
+        let port = format!(":{:04X}", self.address.port());
+        let to_read = |line: &str| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let [_, _, remote, "01", queues, ..] = fields[..] else { return None };
+            let (_, to_read) = queues.split_once(':').filter(|_| remote.ends_with(&port))?;
+            u64::from_str_radix(to_read, 16).ok()
+        };
+        table.lines().filter_map(to_read).sum()
     }
 
     /// Waits until so many connections came.
-    pub(crate) async fn until_connected(&self, count: usize, patience: Duration) {
-        let connected = self.until(patience, |state| state.connections.len() >= count).await;
-        assert!(connected, "fewer than {count} connections came within {patience:?}");
-    }
-
-    async fn until(&self, patience: Duration, condition: impl Fn(&State) -> bool) -> bool {
-        let deadline = self.now() + patience;
-        while !condition(&self.shared.lock()) {
-            if self.now() > deadline {
-                return false;
+    pub(crate) async fn until_connected(&self, count: usize) {
+        let connected = async {
+            while self.connections().len() < count {
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        true
+        };
+        let came = tokio::time::timeout(PATIENCE, connected).await;
+        came.unwrap_or_else(|_| panic!("fewer than {count} connections came within {PATIENCE:?}"));
     }
 }
 
@@ -228,16 +218,10 @@ impl Shared {
                 Err(_) => sound = false,
             }
         }
-        let at = self.clock.now();
         let mut state = self.lock();
         state.next = burst.end;
         if let Some(connection) = state.connections.last_mut() {
             connection.end = burst.end;
-        }
-        if sound {
-            state.bursts.push_back((at, burst.end));
-            let excess = state.bursts.len().saturating_sub(BURSTS_REMEMBERED);
-            state.bursts.drain(..excess);
         }
         sound
     }

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../stage/mod.rs"]
-#[expect(dead_code, reason = "the stage has more than one test needs")]
 mod stage;
 mod strace;
 mod trace;
@@ -11,22 +10,37 @@ mod trace;
 use std::{collections::BTreeMap, time::Duration};
 
 use stage::{
-    GATEWAY, PATIENCE, Stage, printer,
+    GATEWAY, LAST_DURABLE, STAGED, Stage, printer,
     printer::{Pace, Printer, line},
 };
 use strace::Strace;
 use trace::Call;
 use venue_schema::v1::Lane;
-use venue_sim::gateway::{self, text};
+use venue_sim::gateway::{self, number, text};
 
-const JOURNAL: &str = "results = { quota = \"64MiB\", reserve = \"1MiB\" }";
-/// Impulses before, during and after each failure.
+/// With segments of 1 MiB.
+const JOURNAL: &str = "results = { quota = \"8MiB\", reserve = \"1MiB\" }";
+/// Impulses in pieces that a segment holds many of.
 const PORTION: u64 = 400;
+/// More impulses than a segment holds.
+const SEGMENT: u64 = 2_500;
 
-/// The disk fails in three ways while impulses come: the gateway stays up and says that
-/// results cannot be made safe; nothing that no sync covered is shown to the cloud or to
-/// `tail`, however much comes meanwhile; when the failure ends the journal is reopened by
-/// itself, and the cloud has every impulse, once and in order.
+/// Ways in which the disk fails, each for a while, and how many impulses come in each part
+/// of it: those that hit a rotation must fill a segment.
+const FAILURES: [(&str, u64); 6] = [
+    ("fdatasync:error=EIO", PORTION),
+    ("pwrite64:error=EIO", PORTION),
+    ("fdatasync:error=ENOSPC", PORTION),
+    ("pwrite64:error=ENOSPC", PORTION),
+    ("rename:error=EIO", SEGMENT),
+    ("fsync:error=EIO", SEGMENT),
+];
+
+/// The disk fails in six ways while impulses come: at a commit, by an error or for want of
+/// space, and at a rotation, whose file gets no name or whose name is not safe. The gateway
+/// stays up and says that results cannot be made safe; nothing that no sync covered is
+/// shown to the cloud or to `tail`, however much comes meanwhile; when the failure ends the
+/// journal is reopened by itself, and the cloud has every impulse, once and in order.
 #[tokio::test]
 async fn a_failing_disk_halts_the_journal_and_no_result_is_lost_or_shown_early() {
     if let Some(what) = Strace::missing() {
@@ -37,44 +51,43 @@ async fn a_failing_disk_halts_the_journal_and_no_result_is_lost_or_shown_early()
     let printer = Printer::start(Pace { burst: 10, every: Duration::from_millis(1) });
     stage.configure(JOURNAL, &printer.source("timer", "results"));
     stage.gateway.start().unwrap();
-    for injection in ["fdatasync:error=EIO", "pwrite64:error=EIO", "fdatasync:error=ENOSPC"] {
-        let printed = printer.printed() + PORTION;
-        printer.allow(printed);
-        heard(&stage, printed).await;
-        stage.gateway.until(PATIENCE, gateway::results_delivered).await.unwrap();
-        fail_for_a_while(&stage, &printer, injection).await;
+    for (injection, count) in FAILURES {
+        stage.print(&[&printer], PORTION).await;
+        stage.until(gateway::results_delivered).await;
+        fail_for_a_while(&stage, &printer, injection, count).await;
     }
-    let printed = printer.printed() + PORTION;
-    printer.allow(printed);
-    heard(&stage, printed).await;
-    stage.gateway.until(PATIENCE, gateway::results_delivered).await.unwrap();
+    stage.print(&[&printer], PORTION).await;
+    stage.until(gateway::results_delivered).await;
     stage.gateway.stop().await.unwrap();
     let stored = stage.stored(Lane::Results).await;
     let numbers: Vec<u64> = stored.iter().filter_map(|it| printer::number(&it.event().unwrap().evidence)).collect();
-    assert_eq!(numbers, (0..printed).collect::<Vec<_>>(), "each impulse once and in order");
+    assert_eq!(numbers, (0..printer.printed()).collect::<Vec<_>>(), "each impulse once and in order");
 }
 
 /// One failure, from its first call to the drained backlog.
-async fn fail_for_a_while(stage: &Stage, printer: &Printer, injection: &str) {
+async fn fail_for_a_while(stage: &Stage, printer: &Printer, injection: &str, count: u64) {
     let process = stage.gateway.id().expect("it runs");
     let name = injection.split(':').next().unwrap();
     let (trace, inject) = (format!("trace={name}"), format!("inject={injection}"));
-    let log = stage.directory().join("strace.log");
+    let log = stage.path("strace.log");
     // Only once the last commit is proven does the journal make no calls of its own.
-    let before = stage.gateway.until(PATIENCE, gateway::results_delivered).await.unwrap();
+    let before = stage.until(gateway::results_delivered).await;
     let strace = Strace::attach(process, &["-e", &trace, "-e", &inject], &log).await;
-    let printed = printer.printed() + PORTION;
-    printer.allow(printed);
-    heard(stage, printed).await;
-    let halted = stage.gateway.until(PATIENCE, |status| !text(status, "/journal/halted").is_empty()).await.unwrap();
+    printer.allow_more(count);
+    stage.until_read(&[printer]).await;
+    let halted = stage.until(|status| !text(status, "/journal/halted").is_empty()).await;
     assert!(text(&halted, "/headline").starts_with("RESULTS CANNOT BE MADE SAFE"), "{injection}: {halted:#}");
-    let durable = number(&before, "/journal/lanes/0/last_durable");
+    let durable = number(&halted, LAST_DURABLE);
+    if count == PORTION {
+        assert_eq!(durable, number(&before, LAST_DURABLE), "{injection}: nothing became durable");
+    }
     // More comes while nothing can be made safe: it is taken in, and shown to nobody.
-    printer.allow(printed + PORTION);
-    let halted = heard(stage, printed + PORTION).await;
+    printer.allow_more(count);
+    let halted = stage.until_read(&[printer]).await;
     assert!(!text(&halted, "/journal/halted").is_empty(), "{injection}: the failure goes on");
-    assert_eq!(number(&halted, "/journal/lanes/0/last_durable"), durable, "{injection}: nothing became durable");
-    assert!(number(&halted, "/journal/lanes/0/staged") >= 2 * PORTION, "{injection}: {halted:#}");
+    assert_eq!(number(&halted, LAST_DURABLE), durable, "{injection}: nothing more became durable");
+    let unsafe_count = number(&before, LAST_DURABLE) + 2 * count - durable;
+    assert!(unsafe_count >= count && number(&halted, STAGED) >= unsafe_count, "{injection}: {halted:#}");
     let shown = stage.cloud.snapshot().sequence(GATEWAY, "results");
     assert!(shown <= durable, "{injection}: the cloud has {shown}, and {durable} is durable");
     let config = stage.gateway.config();
@@ -84,22 +97,10 @@ async fn fail_for_a_while(stage: &Stage, printer: &Printer, injection: &str) {
     assert!(told.last().is_some_and(|last| *last <= durable), "{injection}: tail told {told:?} of {durable}");
     let calls = strace.detach().await;
     assert!(calls.contains("(INJECTED)"), "{injection}: no call failed");
-    let whole = stage.gateway.until(PATIENCE, |status| status.pointer("/journal/halted").is_none_or(|it| it.is_null()));
-    whole.await.unwrap();
-    stage.gateway.until(PATIENCE, gateway::results_delivered).await.unwrap();
+    stage.until(|status| status.pointer("/journal/halted").is_none_or(|it| it.is_null())).await;
+    stage.until(gateway::results_delivered).await;
     assert!(stage.gateway.log_tail().contains("the journal can be written again"), "{}", stage.gateway.log_tail());
     println!("{injection}: {} calls failed", calls.matches("(INJECTED)").count());
-}
-
-/// Waits until the gateway has read so many impulses, and returns the status.
-async fn heard(stage: &Stage, count: u64) -> serde_json::Value {
-    let all = |status: &serde_json::Value| number(status, "/sources/0/frames") >= count;
-    stage.gateway.until(PATIENCE, all).await.unwrap()
-}
-
-/// A number of a status.
-fn number(status: &serde_json::Value, pointer: &str) -> u64 {
-    gateway::number(status, pointer)
 }
 
 /// Every system call of the gateway on its journal and its uplink, in the order in which
@@ -115,14 +116,14 @@ async fn no_byte_of_an_event_is_sent_before_the_fdatasync_that_covers_it_returne
     let printer = Printer::start(Pace { burst: 3, every: Duration::from_millis(2) });
     stage.configure(JOURNAL, &printer.source("timer", "results"));
     stage.gateway.start().unwrap();
-    stage.gateway.until(PATIENCE, gateway::all_connected).await.unwrap();
+    stage.until(gateway::all_connected).await;
     let process = stage.gateway.id().expect("it runs");
     let calls = "trace=pwrite64,fdatasync,write,writev,sendto,sendmsg";
-    let log = stage.directory().join("strace.log");
+    let log = stage.path("strace.log");
     let strace = Strace::attach(process, &["-yy", "-xx", "-s", "4194304", "-e", calls], &log).await;
-    printer.allow(PORTION);
-    heard(&stage, PORTION).await;
-    stage.gateway.until(PATIENCE, gateway::results_delivered).await.unwrap();
+    printer.allow_more(PORTION);
+    stage.until_read(&[&printer]).await;
+    stage.until(gateway::results_delivered).await;
     let calls = trace::calls(&strace.detach().await);
 
     let uplink = format!("->{}]", stage.link.address());

@@ -3,11 +3,17 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
+    process::Stdio,
 };
 
-use venue_sim::clock::Clock;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+    time::timeout,
+};
+
+use crate::stage::PATIENCE;
 
 /// An attached `strace`.
 pub(crate) struct Strace {
@@ -18,7 +24,7 @@ pub(crate) struct Strace {
 impl Strace {
     /// Why it cannot be used here, if it cannot.
     pub(crate) fn missing() -> Option<&'static str> {
-        let version = Command::new("strace").arg("-V").stdout(Stdio::null()).status();
+        let version = std::process::Command::new("strace").arg("-V").stdout(Stdio::null()).status();
         match version {
             Err(_) => Some("tool strace"),
             Ok(_) if !rustix::process::geteuid().is_root() => Some("root"),
@@ -26,35 +32,24 @@ impl Strace {
         }
     }
 
-    /// Attaches to every thread of a process, and returns when all are traced.
+    /// Attaches to every thread of a process, and returns when none of them makes a call untraced.
     pub(crate) async fn attach(process: u32, arguments: &[&str], output: &Path) -> Self {
         let mut command = Command::new("strace");
         command.args(["-f", "-o"]).arg(output).args(arguments).args(["-p", &process.to_string()]);
-        let child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("strace starts");
-        let clock = Clock::start();
-        while !traced(process) {
-            assert!(clock.now() < Duration::from_secs(20), "strace does not come to trace the gateway");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        command.stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().expect("strace starts");
+        let mut told = String::new();
+        let mut words = BufReader::new(child.stderr.as_mut().expect("what it tells"));
+        timeout(PATIENCE, words.read_line(&mut told)).await.expect("strace attaches").expect("what it tells");
+        assert!(told.contains("attached with"), "{told}");
         Self { child, output: output.to_owned() }
     }
 
     /// Lets the process go, unharmed, and returns what was written down.
     pub(crate) async fn detach(mut self) -> String {
-        let process = rustix::process::Pid::from_raw(self.child.id().cast_signed()).expect("it runs");
-        rustix::process::kill_process(process, rustix::process::Signal::INT).expect("it is ours");
-        let mut ended = self.child.try_wait().expect("it is ours");
-        while ended.is_none() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            ended = self.child.try_wait().expect("it is ours");
-        }
+        let process = Pid::from_raw(self.child.id().expect("it runs").cast_signed()).expect("it runs");
+        kill_process(process, Signal::INT).expect("it is ours");
+        timeout(PATIENCE, self.child.wait()).await.expect("strace ends").expect("it is ours");
         String::from_utf8_lossy(&std::fs::read(&self.output).expect("what strace wrote")).into_owned()
     }
-}
-
-/// Whether every thread of a process has a tracer.
-fn traced(process: u32) -> bool {
-    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
-    let mut statuses = threads.map(|thread| std::fs::read_to_string(thread.path().join("status")).unwrap_or_default());
-    statuses.all(|status| !status.lines().any(|line| line == "TracerPid:\t0"))
 }

@@ -1,9 +1,11 @@
 //! An authority and what it signs, as files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use venue_sim::cloud::TlsConfig;
+
+use super::{GATEWAY, uplink};
 
 /// When a certificate ends.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +30,14 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let certificate = parameters.self_signed(&key).unwrap();
         Self { certificate, issuer: Issuer::new(parameters, key) }
+    }
+
+    /// Writes into a folder what a centre and a gateway trust each other by.
+    pub(crate) fn equip(&self, folder: &Path) {
+        self.publish(&folder.join("clients-ca.pem"));
+        self.publish(&folder.join("ca.pem"));
+        self.sign(folder, "centre", "localhost", Ends::Late);
+        self.sign(folder, "gateway", GATEWAY, Ends::Late);
     }
 
     /// Writes `STEM.pem` and `STEM.key` for a DNS name.
@@ -58,7 +68,13 @@ fn replace(file: &Path, text: &str) {
 }
 
 /// The centre's files in a folder.
-pub(crate) fn centre_files(directory: &Path) -> TlsConfig {
-    let place = |name: &str| -> PathBuf { directory.join(name) };
-    TlsConfig { certificate: place("centre.pem"), key: place("centre.key"), client_ca: place("clients-ca.pem") }
+pub(crate) fn centre_files(folder: &Path) -> TlsConfig {
+    let [certificate, key, client_ca] = ["centre.pem", "centre.key", "clients-ca.pem"].map(|name| folder.join(name));
+    TlsConfig { certificate, key, client_ca }
+}
+
+/// The uplink to a port of this machine, with the gateway's files.
+pub(crate) fn secured_uplink(port: u16) -> String {
+    let tls = "tls = { ca = \"ca.pem\", cert = \"gateway.pem\", key = \"gateway.key\" }\n";
+    uplink(&[format!("https://localhost:{port}")]) + tls
 }
