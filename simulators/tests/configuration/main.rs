@@ -112,7 +112,7 @@ async fn a_data_directory_has_one_gateway() {
     second.start().unwrap();
     assert_eq!(second.ended(PATIENCE).await.unwrap(), Some(5));
     let told = second.log_tail();
-    assert!(told.contains("stop the other gateway, or give this one a data directory of its own"), "{told}");
+    assert!(told.contains("stop it, or give this gateway a data directory of its own"), "{told}");
     assert!(told.contains(stage.path("data").to_str().unwrap()), "{told}");
 
     timer.impulses(3);
