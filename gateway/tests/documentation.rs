@@ -97,7 +97,19 @@ fn the_status_has_its_documented_keys() {
 fn lists_and_summaries_have_their_documented_keys() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("site.toml");
-    fs::write(&file, "[gateway]\nid = 7\n").expect("written");
+    let sampled = r#"
+        [gateway]
+        id = "stade-1-a"
+        venue = "stade-1"
+        [mqtt]
+        broker = "mqtt://127.0.0.1"
+        [[mqtt.topic]]
+        name = "wind"
+        filter = "venue/+/wind"
+        mapping = { device_id = "wind-{1}", wind = { speed = { pointer = "/speed", unit = "m/s" } } }
+        sample = { topic = "venue/3/wind", payload = '{"speed": 3.4}' }
+    "#;
+    fs::write(&file, sampled).expect("written");
     check("`check --json`", &printed(&["check", "--json", "--config", &file.to_string_lossy()]));
     check("`devices --json`", &printed(&["devices", "--json"]));
 

@@ -3,6 +3,8 @@
 use serde::Serialize;
 use venue_devices::{DEVICES, DeviceType, LineSettings, Parity};
 
+use crate::mapping;
+
 /// A row, as `--json` prints it.
 #[derive(Debug, Serialize)]
 struct Row {
@@ -43,7 +45,7 @@ fn line(line: LineSettings) -> String {
 /// # Errors
 /// If it cannot be written as JSON.
 pub fn table(json: bool) -> anyhow::Result<String> {
-    let rows: Vec<Row> = DEVICES.iter().map(Row::new).collect();
+    let rows: Vec<Row> = DEVICES.iter().chain(&mapping::DEVICES).map(Row::new).collect();
     if json {
         return Ok(serde_json::to_string_pretty(&rows)?);
     }
@@ -82,7 +84,7 @@ mod tests {
     #[test]
     fn the_table_has_a_line_a_device() {
         let table = table(false).expect("text");
-        for device in DEVICES {
+        for device in DEVICES.iter().chain(&mapping::DEVICES) {
             assert!(table.lines().any(|line| line.starts_with(device.name)), "{table}");
         }
         let evidence = table.lines().next().and_then(|line| line.find("EVIDENCE")).expect("a heading");

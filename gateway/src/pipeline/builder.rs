@@ -41,13 +41,18 @@ pub struct SourceSettings {
 pub struct EventBuilder {
     /// What the source was told.
     pub settings: SourceSettings,
+    /// Labels of the message that is read, beside those of the source.
+    pub message_labels: BTreeMap<String, String>,
+    /// Readings name their whole device, as the messages of a broker do, and not one within the source's.
+    pub whole_ids: bool,
     identities: IdentityResolver,
 }
 
 impl EventBuilder {
     /// For a source, in a boot.
     pub fn new(settings: SourceSettings, boot_id: BootId) -> Self {
-        Self { identities: IdentityResolver::new(settings.zone.clone(), boot_id), settings }
+        let identities = IdentityResolver::new(settings.zone.clone(), boot_id);
+        Self { settings, message_labels: BTreeMap::new(), whole_ids: false, identities }
     }
 
     /// The device begins to repeat its memory.
@@ -69,7 +74,7 @@ impl EventBuilder {
                 let device = DeviceKey { key, stands_for: stands_for.as_deref(), day: *day };
                 Some(self.identities.resolve(&device, &arrival.received, known))
             }
-            Identity::Sequence { .. } | Identity::None => None,
+            Identity::Sequence { .. } | Identity::Key { .. } | Identity::None => None,
         };
         let dating = match replaying {
             true => Dating::Replay(resolved.as_ref().and_then(|it| it.dated)),
@@ -79,6 +84,10 @@ impl EventBuilder {
         let content = content::content(&reading.content, target, replaying);
         let identity = match (&reading.identity, resolved) {
             (Identity::Sequence { number, .. }, _) => Some(event::Identity::DeviceSequence(*number)),
+            // Its sender's word that it is the same, so it is never a second occurrence.
+            (Identity::Key { key, .. }, _) => {
+                Some(event::Identity::ContentKey(v1::ContentKey { key: key.as_str().to_owned(), occurrence: 1 }))
+            }
             (_, Some(it)) => {
                 Some(event::Identity::ContentKey(v1::ContentKey { key: it.key, occurrence: it.occurrence }))
             }
@@ -99,6 +108,8 @@ impl EventBuilder {
     pub fn device_id(&self, reading: &Reading<'_>) -> String {
         if reading.sub_device.is_empty() {
             self.settings.device_id.clone()
+        } else if self.whole_ids {
+            reading.sub_device.to_string()
         } else {
             format!("{}/{}", self.settings.device_id, reading.sub_device)
         }
@@ -110,7 +121,13 @@ impl EventBuilder {
             venue_id: self.settings.venue_id.clone(),
             device_id,
             principal: self.settings.principal.clone(),
-            labels: self.settings.labels.clone(),
+            labels: self
+                .settings
+                .labels
+                .iter()
+                .chain(&self.message_labels)
+                .map(|(name, text)| (name.clone(), text.clone()))
+                .collect(),
             decoded_by: Some(v1::DecodedBy {
                 protocol: self.settings.device.name.to_owned(),
                 version: self.settings.device.decoder_version,
@@ -123,7 +140,66 @@ impl EventBuilder {
 /// The epoch that the device gives with an identity.
 pub(super) fn epoch(identity: &Identity) -> u64 {
     match identity {
-        Identity::Sequence { epoch, .. } | Identity::Content { epoch, .. } => *epoch,
+        Identity::Sequence { epoch, .. } | Identity::Content { epoch, .. } | Identity::Key { epoch, .. } => *epoch,
         Identity::None => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::{Quality, Received};
+    use venue_devices::{Content, DeviceTime, Measurement, Text};
+
+    /// Heard once before, whatever it is.
+    struct Heard;
+
+    impl KnownKeys for Heard {
+        fn occurrences(&self, _key: &str) -> u32 {
+            1
+        }
+    }
+
+    /// A broker delivers a message again. By its sender's key it is the first occurrence
+    /// once more, which the journal drops; an impulse of a content key would be the second.
+    #[test]
+    fn what_its_sender_names_is_never_a_second_occurrence() {
+        let boot_id = BootId([1; 16]);
+        let settings = SourceSettings {
+            venue_id: "v".to_owned(),
+            name: "weather".to_owned(),
+            device: DeviceType::find("nmea").expect("a row"),
+            device_id: "weather".to_owned(),
+            principal: "mqtt:gateway".to_owned(),
+            role: Role::ListenOnly,
+            lane: None,
+            labels: BTreeMap::new(),
+            zone: TimeZone::UTC,
+        };
+        let arrival = Arrival {
+            received: Received { monotonic: Duration::ZERO, utc_ns: None },
+            quality: Quality { sync_state: v1::SyncState::Unspecified, maximum_error: None, date_known: false },
+            boot_id,
+        };
+        let mut events = EventBuilder::new(settings, boot_id);
+        let mut identity = |identity| {
+            let reading = Reading {
+                sub_device: Text::EMPTY,
+                identity,
+                time: DeviceTime::default(),
+                content: Content::Measurement(Measurement::default()),
+                evidence: b"{}",
+            };
+            let (_, event) = events.event(&reading, &arrival, &Heard);
+            (event.device_epoch, event.identity)
+        };
+        let key =
+            |occurrence| Some(event::Identity::ContentKey(v1::ContentKey { key: "boot-7|118".to_owned(), occurrence }));
+        let text = venue_devices::KeyText::try_from("boot-7|118").expect("short");
+        assert_eq!(identity(Identity::Key { epoch: 7, key: text.clone() }), (7, key(1)));
+        let content = Identity::Content { epoch: 7, key: text, day: venue_devices::Day::None, stands_for: None };
+        assert_eq!(identity(content), (7, key(2)));
     }
 }

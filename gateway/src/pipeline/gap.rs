@@ -73,6 +73,12 @@ impl DarkTimes {
         if complete && self.heals { self.end(now, GapState::Healed) } else { Vec::new() }
     }
 
+    /// The sender goes on: the gaps that end with it.
+    pub(super) fn resumed(&mut self, now: Received, healed: bool) -> Vec<Gap> {
+        self.last_heard = Some(now);
+        self.end(now, if healed { GapState::Healed } else { GapState::Closed })
+    }
+
     /// Since when what the device said is not accounted for, UTC ns where that is known; none if all of it is.
     pub(super) fn since(&self) -> Option<Option<i64>> {
         self.open.first().map(|gap| gap.first_receive_utc_ns)

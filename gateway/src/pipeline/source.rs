@@ -22,6 +22,8 @@ pub use crate::source::LineEvent;
 /// Bursts that can wait for durability one by one. Beyond it the newest two are
 /// joined: an acknowledgement may be later for it, never earlier.
 const WAITING_BURSTS: usize = 1_024;
+/// So much of a rejected message is kept, as fits into an event of the journal.
+const REJECTED_BYTES_MAX: usize = 200 * 1024;
 
 /// What came of a source's items.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,6 +56,8 @@ pub struct SourcePipeline<S: Storage> {
     counters: Counters,
     items: u64,
     waiting: Waiting,
+    /// Whoever sent what is read keeps it until it is acknowledged.
+    refusable: bool,
 }
 
 impl<S: Storage> SourcePipeline<S> {
@@ -72,6 +76,7 @@ impl<S: Storage> SourcePipeline<S> {
             counters: Counters::default(),
             items: 0,
             waiting: Waiting::default(),
+            refusable: settings.device.refusable(),
             events: EventBuilder::new(settings, arrival.boot_id),
             journal,
         };
@@ -104,6 +109,45 @@ impl<S: Storage> SourcePipeline<S> {
                 self.append_gaps(ended, arrival);
             }
         }
+    }
+
+    /// The items that follow are of a message from a broker: with labels of its own, naming their whole device, and
+    /// `refusable` if the broker keeps it until it is acknowledged.
+    pub fn message(&mut self, labels: BTreeMap<String, String>, refusable: bool) {
+        self.events.message_labels = labels;
+        (self.events.whole_ids, self.refusable) = (true, refusable);
+    }
+
+    /// A message is of no use to its mapping: it is kept as it is, with the reason. `kind` is what it is counted by.
+    pub fn rejected(&mut self, arrival: &Arrival, kind: &'static str, reason: &str, payload: &[u8]) {
+        self.items += 1;
+        *self.counters.bad.entry(kind).or_default() += 1;
+        let raw = v1::Raw {
+            reason: v1::RawReason::BadFrame.into(),
+            error: reason.to_owned(),
+            bytes: payload.len() as u64,
+            count: 1,
+            ..v1::Raw::default()
+        };
+        let shown = &payload[..payload.len().min(REJECTED_BYTES_MAX)];
+        let event = self.event(event::Content::Raw(raw), shown.to_vec(), arrival);
+        self.append(Said::ByDevice, self.frame_lane(), &event, arrival);
+    }
+
+    /// A connection stands: what was refused on the one before comes again.
+    pub fn renew(&mut self) {
+        self.waiting.renew();
+    }
+
+    /// Whoever sends goes on where it was: nothing is dark any more. `healed`: it kept what it had to say meanwhile.
+    pub fn resumed(&mut self, arrival: &Arrival, healed: bool) {
+        let ended = self.dark.resumed(arrival.received, healed);
+        self.append_gaps(ended, arrival);
+    }
+
+    /// The places that all events so far lie at or before.
+    pub fn ends(&self) -> Watermarks {
+        self.waiting.ends
     }
 
     /// Takes what happened to the line.
@@ -245,7 +289,7 @@ impl<S: Storage> SourcePipeline<S> {
             lane,
             source: self.source,
             identity,
-            refusable: self.events.settings.device.refusable(),
+            refusable: self.refusable,
             event: &bytes,
             receive_utc_ns: arrival.received.utc_ns,
             receive_monotonic_ns: nanoseconds(arrival.received.monotonic),

@@ -90,6 +90,10 @@ pub fn event_time(said: &DeviceTime<'_>, dating: Dating, arrival: &Arrival, zone
             sync_state: SyncState::Synchronized.into(),
             ..base
         },
+        TimeValue::UtcByOwnClock(utc_ns) => {
+            let base = EventTime { time_base: TimeBase::Utc.into(), date_source: DateSource::Device.into(), ..base };
+            by_device(base, Some(utc_ns), dating, arrival)
+        }
         TimeValue::Elapsed(_) => EventTime {
             time_base: TimeBase::Elapsed.into(),
             device_time: base.device_time,
@@ -201,6 +205,18 @@ mod tests {
         let time = event_time(&said(TimeValue::TimeOfDay(TOD_NS)), Dating::Live, &arrival(None, None), &zone());
         assert_eq!((time.utc_ns, time.uncertainty_ns, time.receive_utc_ns), (None, None, None));
         assert_eq!((time.date_source(), time.receive_monotonic_ns), (DateSource::BootId, 100_000_000_000));
+    }
+
+    /// A sensor's UTC is its own clock's: it does not pass for a satellite receiver's, and
+    /// is bounded by its distance from the receive stamp as any device's time.
+    #[test]
+    fn utc_by_a_sensors_own_clock_is_bounded_by_the_receive_stamp() {
+        let arrival = arrival(Some(NOW_NS), Some(Duration::from_millis(2)));
+        let said = said(TimeValue::UtcByOwnClock(NOW_NS - 170_200_000));
+        let time = event_time(&said, Dating::Live, &arrival, &zone());
+        assert_eq!((time.utc_ns, time.uncertainty_ns), (Some(NOW_NS - 170_200_000), Some(672_300_000)));
+        assert_eq!((time.clock_source(), time.sync_state()), (ClockSource::Device, SyncState::Unspecified));
+        assert_eq!((time.time_base(), time.date_source()), (TimeBase::Utc, DateSource::Device));
     }
 
     /// A sensor that says no time is stamped on arrival, late by what was under way.

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Doubling waits between two bounds, each shortened by a random part, so that
 /// sources that lost one switch together do not come back in step.
 #[derive(Debug, Clone)]
-pub(super) struct BackOff {
+pub(crate) struct BackOff {
     first: Duration,
     longest: Duration,
     next: Duration,
@@ -15,12 +15,12 @@ pub(super) struct BackOff {
 
 impl BackOff {
     /// Waits from `first` to `longest`. Equal seeds give equal waits.
-    pub(super) fn new(first: Duration, longest: Duration, seed: u64) -> Self {
+    pub(crate) fn new(first: Duration, longest: Duration, seed: u64) -> Self {
         Self { first, longest, next: first, random: seed | 1 }
     }
 
     /// The wait before the next attempt: at least three quarters of the step.
-    pub(super) fn next(&mut self) -> Duration {
+    pub(crate) fn next(&mut self) -> Duration {
         let step = self.next;
         self.next = (step * 2).min(self.longest);
         self.random ^= self.random << 13;
@@ -30,13 +30,13 @@ impl BackOff {
     }
 
     /// The line proved sound: begin with the first wait again.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.next = self.first;
     }
 }
 
 /// A seed of a source's own (FNV-1a over its name, and when it started).
-pub(super) fn seed(name: &str, started_at: Duration) -> u64 {
+pub(crate) fn seed(name: &str, started_at: Duration) -> u64 {
     let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     let nanos = started_at.subsec_nanos().to_le_bytes();
     name.bytes().chain(nanos).fold(0xcbf2_9ce4_8422_2325, fold)

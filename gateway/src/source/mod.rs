@@ -25,7 +25,7 @@
 //! marked as damaged, and counts those. It acknowledges nothing by itself: the
 //! conversation does, and only what [`Intake::durable_items`] covers.
 
-mod back_off;
+pub(crate) mod back_off;
 mod dialogue;
 mod driver;
 mod line;

@@ -21,4 +21,4 @@ mod tls;
 
 pub use connect::ConnectFailure;
 pub use lane::{LaneHost, LaneSignals, LaneUplink, run};
-pub use tls::TlsFailure;
+pub use tls::{TlsFailure, tls_config};

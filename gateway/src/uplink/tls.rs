@@ -48,12 +48,28 @@ pub enum TlsFailure {
 /// # Errors
 /// [`TlsFailure`], with the file and what is wrong with it.
 pub(super) fn client_config(files: &TlsFiles) -> Result<Arc<ClientConfig>, TlsFailure> {
-    let identity = |error| TlsFailure::Identity { cert: files.cert.clone(), key: files.key.clone(), error };
-    let mut config = ClientConfig::builder()
-        .with_root_certificates(authorities(&files.ca)?)
-        .with_client_auth_cert(certificates(&files.cert)?, private_key(&files.key)?)
-        .map_err(identity)?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    tls_config(&files.ca, Some(&(files.cert.clone(), files.key.clone())), &[b"h2"])
+}
+
+/// Reads certificates of authorities, and the client's certificate and key where it has any, and makes a client's
+/// configuration for these protocols (ALPN).
+///
+/// # Errors
+/// [`TlsFailure`], with the file and what is wrong with it.
+pub fn tls_config(
+    ca: &PathBuf,
+    identity: Option<&(PathBuf, PathBuf)>,
+    protocols: &[&[u8]],
+) -> Result<Arc<ClientConfig>, TlsFailure> {
+    let builder = ClientConfig::builder().with_root_certificates(authorities(ca)?);
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some((cert, key)) => {
+            let failed = |error| TlsFailure::Identity { cert: cert.clone(), key: key.clone(), error };
+            builder.with_client_auth_cert(certificates(cert)?, private_key(key)?).map_err(failed)?
+        }
+    };
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(Arc::new(config))
 }
 

@@ -26,7 +26,6 @@ pub struct Reading<'a> {
 
 /// What makes a reading the same reading when it comes again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[expect(clippy::large_enum_variant, reason = "handed out one at a time, and there is no allocator")]
 pub enum Identity {
     /// The device numbers its records and gives an epoch, or never restarts.
     Sequence {
@@ -47,6 +46,14 @@ pub enum Identity {
         /// `n`-th occurrence of another key (the impulse that a correction line
         /// stands for). Counted, not stored.
         stands_for: Option<KeyText>,
+    },
+    /// The sender names what it says: whatever comes again under this key is the same,
+    /// also live.
+    Key {
+        /// Boot, file or session number that the device gives, else 0.
+        epoch: u64,
+        /// The name, once for all time in its device and epoch.
+        key: KeyText,
     },
     /// Nothing does: each is a new one.
     #[default]
@@ -88,8 +95,10 @@ pub enum TimeValue {
     UtcTimeOfDay(u64),
     /// Local date and time of day in ns since midnight.
     Local(CivilDate, u64),
-    /// UTC, ns since 1970.
+    /// UTC as a satellite receiver tells it, ns since 1970.
     Utc(i64),
+    /// UTC by the sender's own clock, ns since 1970.
+    UtcByOwnClock(i64),
     /// Time since the device started or was set to zero, ns.
     Elapsed(u64),
 }

@@ -34,6 +34,8 @@ pub enum Transport {
     TcpConnect,
     /// `tcp = { listen = … }`
     TcpListen,
+    /// A topic of `[[mqtt.topic]]`.
+    Mqtt,
 }
 
 impl Transport {
@@ -43,6 +45,7 @@ impl Transport {
             Self::Serial => "serial",
             Self::TcpConnect => "tcp connect",
             Self::TcpListen => "tcp listen",
+            Self::Mqtt => "mqtt",
         }
     }
 }

@@ -12,6 +12,8 @@ pub enum Charset {
     Latin1,
     /// The IBM PC's code page 437, as ALGE devices print it.
     Cp437,
+    /// UTF-8; a sequence that is none shows as U+FFFD.
+    Utf8,
 }
 
 /// A slice of what a device wrote. Shows as Unicode; control characters, which
@@ -50,6 +52,13 @@ impl<'a> Text<'a> {
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use fmt::Write as _;
+        if self.charset == Charset::Utf8 {
+            return self.bytes.utf8_chunks().try_for_each(|chunk| {
+                let shown = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+                chunk.valid().chars().try_for_each(|c| f.write_char(shown(c)))?;
+                if chunk.invalid().is_empty() { Ok(()) } else { f.write_char(char::REPLACEMENT_CHARACTER) }
+            });
+        }
         self.bytes.iter().try_for_each(|&byte| {
             f.write_char(match (byte, self.charset) {
                 (0x20..=0x7e, _) => byte as char,
@@ -84,12 +93,14 @@ mod tests {
     use super::*;
     use std::string::ToString as _;
 
-    /// A name in three character sets.
+    /// A name in four character sets.
     #[test]
     fn text_shows_as_unicode() {
         assert_eq!(Text::ascii(b"C0").to_string(), "C0");
         assert_eq!(Text::new(b"M\x81ller", Charset::Cp437).to_string(), "Müller");
         assert_eq!(Text::new(b"M\xfcller", Charset::Latin1).to_string(), "Müller");
+        assert_eq!(Text::new("Müller".as_bytes(), Charset::Utf8).to_string(), "Müller");
+        assert_eq!(Text::new(b"M\xfcller\x1b", Charset::Utf8).to_string(), "M\u{fffd}ller\u{fffd}");
         assert_eq!(Text::ascii(b"\x00\xff").to_string(), "\u{fffd}\u{fffd}");
     }
 }

@@ -1,0 +1,423 @@
+//! Joins the sessions at a venue's broker to pipelines, a topic a pipeline, and tells their state.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use tokio::sync::watch;
+use venue_devices::{Item, Role};
+use venue_journal::{Journal, Storage, Watermarks};
+use venue_schema::v1::Lane;
+
+use super::{
+    commit::CommitSignal,
+    spawn,
+    status::{SourceStatus, rfc3339},
+};
+use crate::{
+    clock::{Received, SystemClock},
+    config::{Config, MqttConfig, MqttProtocol, TopicConfig},
+    mapping::Mapping,
+    mqtt::{
+        link::{LinkError, LinkOptions, Message, Version},
+        session::{self, Event, Intake, SessionOptions, Taken},
+    },
+    pipeline::{Arrival, Counters, LineEvent, SourcePipeline, SourceSettings},
+    source::back_off,
+    uplink,
+};
+
+/// A lane's connection to the broker: acknowledgements are in order within a connection, and results must not wait
+/// for telemetry.
+pub(super) struct Sessions {
+    topics: Vec<(TopicConfig, SharedState)>,
+    stop: watch::Sender<bool>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+type SharedState = Arc<Mutex<TopicState>>;
+
+/// What status shows of a topic.
+#[derive(Debug, Clone, Default)]
+struct TopicState {
+    counters: Counters,
+    /// How the broker is spoken to; none without a connection.
+    connected: Option<String>,
+    /// The broker does not let us subscribe.
+    refused: bool,
+    silent: bool,
+    connects: u64,
+    bytes: u64,
+    /// Messages that came again after a reconnect, and were told by packet id and content.
+    resends: u64,
+    last_message: Option<Received>,
+    last_error: Option<String>,
+}
+
+impl Sessions {
+    /// Starts a session a lane that has topics.
+    ///
+    /// # Errors
+    /// If a thread cannot be started, or a file of the broker's cannot be read.
+    pub(super) fn start<S: Storage>(
+        config: &Config,
+        journal: &Journal<S>,
+        clock: &Arc<SystemClock>,
+        commits: &CommitSignal,
+        durable: &watch::Receiver<Watermarks>,
+    ) -> io::Result<Self> {
+        let (stop, stopping) = watch::channel(false);
+        let mut sessions = Self { topics: Vec::new(), stop, threads: Mutex::default() };
+        let Some(mqtt) = &config.mqtt else { return Ok(sessions) };
+        for lane in Lane::ALL {
+            let of_lane: Vec<_> = mqtt.topics.iter().filter(|topic| topic.lane == lane).cloned().collect();
+            if of_lane.is_empty() {
+                continue;
+            }
+            let options = session_options(config, mqtt, lane, &of_lane)?;
+            let arrival = clock.arrival();
+            let topics: Vec<_> = of_lane.iter().map(|topic| Topic::new(config, topic, journal, &arrival)).collect();
+            sessions.topics.extend(of_lane.into_iter().zip(topics.iter().map(|topic| Arc::clone(&topic.state))));
+            let peer = mqtt.broker.to_string();
+            let intake = LaneIntake {
+                peer,
+                topics,
+                clock: Arc::clone(clock),
+                commits: commits.clone(),
+                arrival,
+            };
+            let (durable, stopping) = (durable.clone(), stopping.clone());
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let name = if lane == Lane::Results { "mqtt-results" } else { "mqtt-telemetry" };
+            let run = move || runtime.block_on(session::run(options, intake, durable, stopping));
+            lock(&sessions.threads).push(spawn(name, run)?);
+        }
+        Ok(sessions)
+    }
+
+    /// Stops both sessions, once what they took in is on disk and acknowledged, or after two seconds.
+    pub(super) fn stop(&self) {
+        self.stop.send_replace(true);
+        std::mem::take(&mut *lock(&self.threads)).into_iter().for_each(super::join);
+    }
+
+    /// State of every topic at `now`.
+    pub(super) fn status(&self, now: Duration) -> Vec<SourceStatus> {
+        self.topics.iter().map(|(config, state)| lock(state).status(config, now)).collect()
+    }
+
+    /// Topics of results that are not heard, since their broker is not: name, and since when in UTC ns.
+    pub(super) fn dark(&self) -> Vec<(String, Option<i64>)> {
+        let of_results = self.topics.iter().filter(|(config, _)| config.lane == Lane::Results);
+        let dark = |(config, state): &(TopicConfig, SharedState)| {
+            let state = lock(state);
+            let since = state.last_message.and_then(|it| it.utc_ns);
+            (state.connected.is_none() || state.refused || state.silent).then(|| (config.name.clone(), since))
+        };
+        of_results.filter_map(dark).collect()
+    }
+}
+
+impl TopicState {
+    fn status(&self, config: &TopicConfig, now: Duration) -> SourceStatus {
+        let state = match (&self.connected, self.refused, self.silent) {
+            (None, ..) => "disconnected",
+            (Some(_), true, _) => "refused by the broker",
+            (Some(_), false, true) => "silent",
+            (Some(_), false, false) => "connected",
+        };
+        SourceStatus {
+            name: config.name.clone(),
+            device: config.json.mapping.device().name.to_owned(),
+            device_id: config.name.clone(),
+            carries_results: config.lane == Lane::Results,
+            state: state.to_owned(),
+            peer: self.connected.clone(),
+            last_byte_age_s: self.last_message.map(|it| now.saturating_sub(it.monotonic).as_secs_f64()),
+            last_byte_at: self.last_message.and_then(|it| it.utc_ns).map(|ns| rfc3339(Some(ns))),
+            bytes: self.bytes,
+            connects: self.connects,
+            frames: self.counters.frames,
+            events: self.counters.events,
+            known: self.counters.known + self.resends,
+            bad: self.counters.bad.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect(),
+            refused: self.counters.refused,
+            lost: self.counters.lost,
+            gap_since: self.counters.gap_since.map(rfc3339),
+            last_error: self.last_error.clone(),
+            ..SourceStatus::default()
+        }
+    }
+}
+
+/// One topic filter on its lane's thread.
+struct Topic<S: Storage> {
+    mapping: Mapping,
+    pipeline: SourcePipeline<S>,
+    state: SharedState,
+    silence_alarm: Option<Duration>,
+    /// When a message came last, or the topic was started.
+    heard_at: Duration,
+}
+
+impl<S: Storage> Topic<S> {
+    fn new(config: &Config, topic: &TopicConfig, journal: &Journal<S>, arrival: &Arrival) -> Self {
+        let settings = SourceSettings {
+            venue_id: config.gateway.venue.clone(),
+            name: topic.name.clone(),
+            device: topic.json.mapping.device(),
+            device_id: topic.name.clone(),
+            principal: format!("mqtt:{}", topic.json.mapping.filter().plain()),
+            role: Role::Active,
+            lane: Some(topic.lane),
+            labels: topic.labels.clone(),
+            zone: config.gateway.timezone.clone(),
+        };
+        let pipeline = SourcePipeline::new(journal.clone(), settings, arrival);
+        Self {
+            mapping: topic.json.mapping.clone(),
+            pipeline,
+            state: SharedState::default(),
+            silence_alarm: topic.silence_alarm,
+            heard_at: arrival.received.monotonic,
+        }
+    }
+
+    /// What is published from here on comes; `healed`: and all that was since the last connection.
+    fn is_heard(&mut self, arrival: &Arrival, peer: &str, healed: bool) {
+        {
+            let mut state = lock(&self.state);
+            if state.connected.is_some() {
+                return;
+            }
+            (state.connected, state.refused, state.last_error) = (Some(peer.to_owned()), false, None);
+            state.connects += 1;
+        }
+        self.pipeline.line(arrival, &LineEvent::Connected { peer });
+        self.pipeline.resumed(arrival, healed);
+    }
+
+    /// How long from `now` until the topic counts as silent; none if it has no alarm, or is told already.
+    fn silent_in(&self, now: Duration) -> Option<Duration> {
+        let alarm = self.silence_alarm.filter(|_| !lock(&self.state).silent)?;
+        Some((self.heard_at + alarm).saturating_sub(now))
+    }
+
+    fn fell_silent(&mut self, arrival: &Arrival) {
+        let silence = arrival.received.monotonic.saturating_sub(self.heard_at);
+        self.pipeline.line(arrival, &LineEvent::Silent { silence });
+        lock(&self.state).silent = true;
+    }
+
+    fn heard(&mut self, arrival: &Arrival) {
+        let now = arrival.received.monotonic;
+        let silence = now.saturating_sub(std::mem::replace(&mut self.heard_at, now));
+        if std::mem::take(&mut lock(&self.state).silent) {
+            self.pipeline.line(arrival, &LineEvent::HeardAgain { silence });
+        }
+    }
+
+    fn take(&mut self, arrival: &Arrival, message: &Message) -> Taken {
+        let mut labels = BTreeMap::from([("mqtt_topic".to_owned(), message.topic.clone())]);
+        if message.packet_id == 0 {
+            labels.insert("mqtt_qos".to_owned(), "0".to_owned());
+        }
+        if message.retained {
+            labels.insert("mqtt_retained".to_owned(), "true".to_owned());
+        }
+        let pipeline = &mut self.pipeline;
+        pipeline.message(labels, message.packet_id != 0);
+        pipeline.item(arrival, &Item::Frame { offset: 0, bytes: &message.payload });
+        match self.mapping.map(&message.topic, &message.payload) {
+            Ok(readings) => {
+                readings.iter().for_each(|it| pipeline.item(arrival, &Item::Reading(it.as_reading())));
+            }
+            Err(error) => pipeline.rejected(arrival, error.kind.name(), &error.to_string(), &message.payload),
+        }
+        if pipeline.has_refused() { Taken::Refused } else { Taken::Until(pipeline.ends()) }
+    }
+}
+
+/// The topics of one lane.
+struct LaneIntake<S: Storage> {
+    peer: String,
+    topics: Vec<Topic<S>>,
+    clock: Arc<SystemClock>,
+    commits: CommitSignal,
+    /// Of what was read last.
+    arrival: Arrival,
+}
+
+impl<S: Storage> LaneIntake<S> {
+    /// The topic that a message is of: the first that has it.
+    fn topic(&mut self, message: &Message) -> Option<&mut Topic<S>> {
+        self.topics.iter_mut().find(|topic| topic.mapping.filter().has(&message.topic))
+    }
+}
+
+impl<S: Storage> Intake for LaneIntake<S> {
+    fn message(&mut self, message: &Message) -> Taken {
+        self.arrival = self.clock.arrival();
+        let arrival = self.arrival;
+        let Some(topic) = self.topic(message) else {
+            tracing::warn!(
+                topic = message.topic,
+                "a message that no topic of the configuration has: the broker keeps a subscription of before; \
+                 end it there, or set another `client_id`"
+            );
+            return Taken::Until(Watermarks::default());
+        };
+        {
+            let mut state = lock(&topic.state);
+            state.last_message = Some(arrival.received);
+            state.bytes += message.payload.len() as u64;
+        }
+        topic.heard(&arrival);
+        topic.take(&arrival, message)
+    }
+
+    fn resend(&mut self, message: &Message) {
+        if let Some(topic) = self.topic(message) {
+            lock(&topic.state).resends += 1;
+        }
+    }
+
+    fn flush(&mut self) {
+        for topic in &mut self.topics {
+            topic.pipeline.flush(&self.arrival);
+            lock(&topic.state).counters.clone_from(topic.pipeline.counters());
+        }
+        self.commits.poke();
+    }
+
+    fn poll_timeout(&self) -> Option<Duration> {
+        let now = self.clock.monotonic();
+        self.topics.iter().filter_map(|topic| topic.silent_in(now)).min()
+    }
+
+    fn handle_timeout(&mut self) {
+        self.arrival = self.clock.arrival();
+        let arrival = self.arrival;
+        let now = arrival.received.monotonic;
+        for topic in self.topics.iter_mut().filter(|topic| topic.silent_in(now).is_some_and(|wait| wait.is_zero())) {
+            topic.fell_silent(&arrival);
+        }
+    }
+
+    fn event(&mut self, event: &Event<'_>) {
+        self.arrival = self.clock.arrival();
+        let (arrival, peer) = (self.arrival, self.peer.clone());
+        match event {
+            Event::Connected { version, session_present } => {
+                let session = if *session_present { "the session goes on" } else { "a new session" };
+                tracing::info!(broker = peer, "connected by {}; {session}", version.name());
+                for topic in &mut self.topics {
+                    topic.pipeline.renew();
+                    // With its session the broker kept the subscriptions, and goes on with what it kept for them.
+                    if *session_present {
+                        topic.is_heard(&arrival, &peer, true);
+                    }
+                }
+            }
+            // In a new session, only now does anything come that is published from here on.
+            Event::Subscribed { refused } => {
+                for (number, topic) in self.topics.iter_mut().enumerate() {
+                    if !refused.contains(&number) {
+                        topic.is_heard(&arrival, &peer, false);
+                        continue;
+                    }
+                    let filter = topic.mapping.filter().as_str();
+                    tracing::error!(broker = peer, filter, "the broker does not let this gateway subscribe");
+                    let mut state = lock(&topic.state);
+                    (state.connected, state.refused) = (Some(peer.clone()), true);
+                    state.last_error = Some(format!("the broker refuses `{filter}`: let this client read it there"));
+                }
+            }
+            Event::Left => {
+                for topic in &mut self.topics {
+                    topic.pipeline.line(&arrival, &LineEvent::Left);
+                    lock(&topic.state).connected = None;
+                }
+            }
+            Event::Ended { error, stood } => {
+                let reason = ended(error, *stood);
+                let is_news =
+                    *stood || self.topics.iter().any(|topic| lock(&topic.state).last_error.as_ref() != Some(&reason));
+                if is_news {
+                    tracing::warn!(broker = peer, "{reason}; tried again until it succeeds");
+                }
+                for topic in &mut self.topics {
+                    if *stood {
+                        topic.pipeline.line(&arrival, &LineEvent::Disconnected { reason: &reason });
+                    } else if is_news {
+                        topic.pipeline.line(&arrival, &LineEvent::Failed { error: &reason });
+                    }
+                    let mut state = lock(&topic.state);
+                    (state.connected, state.last_error) = (None, Some(reason.clone()));
+                }
+            }
+        }
+    }
+}
+
+/// Why there is no connection, and how to mend it.
+fn ended(error: &LinkError, stood: bool) -> String {
+    match error {
+        LinkError::Broken(why) if stood => format!("the connection to the broker ended ({why})"),
+        LinkError::Broken(why) => format!(
+            "no connection to the broker ({why}): check that it runs, its address, and that no firewall stands between"
+        ),
+        told => told.to_string(),
+    }
+}
+
+fn session_options(
+    config: &Config,
+    mqtt: &MqttConfig,
+    lane: Lane,
+    topics: &[TopicConfig],
+) -> io::Result<SessionOptions> {
+    let of_file = |path: &Path, error: &dyn std::fmt::Display| io::Error::other(format!("{}: {error}", path.display()));
+    let credentials = match (&mqtt.username, &mqtt.password_file) {
+        (Some(name), Some(path)) => {
+            let password = std::fs::read_to_string(path).map_err(|error| of_file(path, &error))?;
+            Some((name.clone(), password.trim_end_matches(['\r', '\n']).to_owned()))
+        }
+        (Some(name), None) => Some((name.clone(), String::new())),
+        (None, _) => None,
+    };
+    let tls = mqtt.tls.as_ref().filter(|_| mqtt.broker.is_tls());
+    let identity = |tls: &crate::config::MqttTls| tls.identity.clone();
+    let tls = tls
+        .map(|tls| uplink::tls_config(&tls.ca, identity(tls).as_ref(), &[]))
+        .transpose()
+        .map_err(io::Error::other)?;
+    let client = mqtt.client_id.as_deref().unwrap_or(config.gateway.id.as_str());
+    Ok(SessionOptions {
+        link: LinkOptions {
+            client_id: format!("{client}-{}", lane.name()),
+            host: mqtt.broker.host().to_owned(),
+            port: mqtt.broker.port(),
+            credentials,
+            tls,
+            keep_alive: mqtt.keep_alive,
+            session_expiry: mqtt.session_expiry,
+        },
+        version: match mqtt.protocol {
+            MqttProtocol::Auto => None,
+            MqttProtocol::V5 => Some(Version::V5),
+            MqttProtocol::V3_1_1 => Some(Version::V3_1_1),
+        },
+        filters: topics.iter().map(|topic| topic.json.mapping.filter().as_str().to_owned()).collect(),
+        seed: back_off::seed(lane.name(), Duration::ZERO),
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,7 @@
+//! MQTT: a venue's broker as a source of messages.
+
+mod deliveries;
+pub mod link;
+pub mod session;
+
+pub use deliveries::{Deliveries, Fingerprint, Receipt};
