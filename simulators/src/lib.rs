@@ -3,6 +3,8 @@
 //! | module | stands for | knobs |
 //! |---|---|---|
 //! | [`device`] | a timing device or sensor on a PTY, a serial port or TCP | impulses, plugs, noise, pace |
+//! | [`sensors`] | a fleet of MQTT sensors | how many, how often, QoS |
+//! | [`broker`] | the venue's MQTT broker, within this process | – |
 //! | [`link`] | the network | latency, rate, stalls, cut, black hole |
 //! | [`cloud`] | the receiver | slow acknowledgements, refusals, resets, amnesia, lies |
 //! | [`demo`] | a race at a venue, with a verdict | runners, sabotage |
@@ -14,6 +16,7 @@
 //! passes here passes there. What this crate never does: mock a protocol, or depend on
 //! the insides of the gateway.
 
+pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod cloud;
@@ -23,3 +26,4 @@ pub mod gateway;
 pub mod link;
 pub mod quantity;
 pub mod random;
+pub mod sensors;

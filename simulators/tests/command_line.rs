@@ -57,6 +57,11 @@ impl Bench {
     /// Ends it, and returns the keys of all that it said.
     fn quit(mut self) -> BTreeSet<String> {
         self.say("quit");
+        self.ended()
+    }
+
+    /// Waits until it has ended well, and returns the keys of all that it said.
+    fn ended(mut self) -> BTreeSet<String> {
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
         std::mem::take(&mut self.keys)
     }
@@ -130,6 +135,35 @@ fn a_device_behind_a_link() {
     assert_eq!(ledger["lines"][0]["heard"], true);
 }
 
+/// A fleet of sensors says what they have to say, ends by itself, and its ledger promises what the broker acknowledged.
+#[tokio::test]
+async fn sensors_end_when_the_broker_has_it_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = directory.path().join("ledger.json");
+    let broker = format!("mqtt://{}", venue_sim::broker::start().await.unwrap());
+    let mut arguments = vec!["sensors", "--broker", &broker, "--messages", "3", "--interval", "5ms", "--count", "4"];
+    arguments.extend(["--ledger", ledger.to_str().unwrap()]);
+    let mut sensors = Bench::start(&arguments);
+    assert_eq!(sensors.started()["broker"], broker);
+    let end = sensors.until(|line| line["running"] == 0);
+    assert_eq!((&end["samples"], &end["acknowledged"], &end["waiting"]), (&12.into(), &12.into(), &0.into()));
+    assert_eq!(sensors.ended(), documented("sensors --json"));
+    let ledger: Value = serde_json::from_slice(&std::fs::read(ledger).unwrap()).unwrap();
+    let mut of_ledger = BTreeSet::new();
+    collect(&ledger, "", &mut of_ledger);
+    assert_eq!(of_ledger, documented("sensors --ledger"));
+    assert!(ledger["samples"].as_array().unwrap().iter().all(|sample| sample["acknowledged_utc_ns"].is_i64()));
+
+    // Without end, until it is asked; and for a time.
+    let mut endless = Bench::start(&["sensors", "--broker", &broker, "--interval", "5ms"]);
+    endless.until(|line| line["acknowledged"].as_u64() > Some(12));
+    endless.say("finish");
+    let end = endless.until(|line| line["running"] == 0);
+    assert_eq!(end["samples"], end["acknowledged"]);
+    endless.ended();
+    Bench::start(&["sensors", "--broker", &broker, "--until", "100ms"]).ended();
+}
+
 /// A cloud that a gateway delivers to says exactly what the page promises.
 #[tokio::test]
 async fn a_cloud_says_what_is_documented() {
@@ -171,4 +205,7 @@ fn exit_codes_are_as_documented() {
     assert!(error.starts_with("venue-sim: failed to open the store /nonexistent/cloud.db"), "{error}");
     assert_eq!(run(&["cloud", "--store", "nowhere"]).0, Some(2));
     assert_eq!(run(&["device", "sundial"]).0, Some(2));
+    let (code, error) = run(&["sensors", "--broker", "broker.venue"]);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("`broker.venue` is no broker: write mqtt://HOST:PORT"), "{error}");
 }

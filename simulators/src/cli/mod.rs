@@ -5,12 +5,13 @@ mod console;
 mod demo;
 mod device;
 mod link;
+mod sensors;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// The bench of the Venue Gateway: simulated devices, cloud and links.
+/// The bench of the Venue Gateway: simulated devices, sensors, cloud and links.
 ///
 /// `venue-sim gateway …` is `venue-gateway …`: the bench carries the real gateway.
 ///
@@ -32,6 +33,8 @@ enum Command {
     Cloud(cloud::CloudArguments),
     /// A user-space network link: latency, rate, stalls, cuts, black holes.
     Link(link::LinkArguments),
+    /// A fleet of MQTT sensors.
+    Sensors(sensors::SensorsArguments),
 }
 
 impl Cli {
@@ -47,6 +50,7 @@ impl Cli {
                 Command::Device(arguments) => device::run(arguments).await?,
                 Command::Cloud(arguments) => cloud::run(arguments).await?,
                 Command::Link(arguments) => link::run(arguments).await?,
+                Command::Sensors(arguments) => sensors::run(arguments).await?,
             }
             Ok(ExitCode::SUCCESS)
         });

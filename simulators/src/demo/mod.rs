@@ -3,14 +3,16 @@
 //! ```text
 //!  Timy A ──PTY──┐                                   ┌── SIGKILL, twice
 //!  Timy B ──PTY──┼─► venue-gateway (own process) ◄───┘
-//!  wind ────PTY──┘        │ gRPC
-//!                         └─► link (cut for a while) ─► centre (SQLite)
+//!  wind ────PTY──┤        │ gRPC
+//!  12 sensors ───┘        └─► link (cut for a while) ─► centre (SQLite)
+//!     └─ MQTT, over a broker in this process
 //! ```
 //!
 //! A small downhill race is run: start gate, two intermediates, finish, on an ALGE
-//! Timy; a second Timy is system B, as the rules ask; a wind gauge stands beside.
+//! Timy; a second Timy is system B, as the rules ask; a wind gauge stands beside, and a
+//! dozen sensors publish to the venue's broker, of which three measure official wind.
 //! Meanwhile the gateway is killed, the uplink cut and a cable pulled in the middle
-//! of a line. The verdict compares what the devices said with what the centre
+//! of a line. The verdict compares what the devices said and the broker acknowledged with what the centre
 //! stored, and knows nothing of the gateway's inside.
 
 mod race;
@@ -91,7 +93,7 @@ impl Teller {
 fn tell_verdict(verdict: &Verdict, directory: &std::path::Path) {
     let word = if verdict.ok { "NOTHING LOST, NOTHING DOUBLED" } else { "FAILED" };
     eprintln!("\n{word}");
-    eprintln!("  sent by the chronometers          {:>6}", verdict.sent);
+    eprintln!("  sent by chronometers and sensors  {:>6}   ({} over MQTT)", verdict.sent, verdict.sent_over_mqtt);
     eprintln!("  delivered to the centre           {:>6}", verdict.delivered);
     eprintln!("  lost                              {:>6}", verdict.lost);
     eprintln!("  duplicated                        {:>6}", verdict.duplicated);

@@ -7,26 +7,36 @@ use std::{
 };
 
 use anyhow::Context as _;
+use serde_json::Value;
 use tokio::{sync::watch, task::JoinHandle};
 use venue_schema::v1::Lane;
 
 use super::{
     Sabotage, Teller,
     sabotage::EarlierJournal,
-    verdict::{self, Disturbances, Stored, Verdict, Witness},
+    verdict::{self, Disturbances, Fleet, Stored, Verdict, Witness},
 };
 use crate::{
-    clock,
+    broker, clock,
     cloud::{Cloud, CloudConfig, CloudHandle, Snapshot, StoreConfig},
     device::{Attachment, DeviceConfig, DeviceKind, NmeaConfig, SimulatedDevice},
-    gateway::{self, GatewayProcess, text},
+    gateway::{self, GatewayProcess, number, text},
     link::{Link, LinkConfig, LinkHandle},
+    sensors::{FleetConfig, SensorFleet},
 };
 
 /// After the last incident everything must be at the centre within this.
 const DRAINS_WITHIN: Duration = Duration::from_secs(60);
 /// What follows a cut for so long still counts as disturbed.
 const AFTERMATH_NS: i64 = 2_500_000_000;
+/// From sample to sample of one sensor.
+const SENSOR_INTERVAL: Duration = Duration::from_millis(500);
+/// What a sensor's message takes from the broker to the centre at the end, at most.
+const SETTLES_WITHIN: Duration = Duration::from_secs(5);
+
+/// Names of the topics in the gateway's configuration.
+const OFFICIAL_WIND: &str = "official-wind";
+const SENSORS: &str = "sensors";
 
 /// Everything on the stage.
 pub(super) struct Scene {
@@ -34,6 +44,7 @@ pub(super) struct Scene {
     pub(super) timer_a: SimulatedDevice,
     pub(super) timer_b: SimulatedDevice,
     wind: SimulatedDevice,
+    sensors: SensorFleet,
     gateway: GatewayProcess,
     link: LinkHandle,
     centre: CloudHandle,
@@ -66,9 +77,10 @@ impl Scene {
             ..DeviceConfig::nmea()
         })
         .context("start the wind gauge")?;
+        let broker = format!("mqtt://{}", broker::start().await?);
         let executable = std::env::current_exe().context("find this program's own file")?;
         let gateway = GatewayProcess::new(executable, directory);
-        gateway.configure(&configuration(directory, &link, sabotage))?;
+        gateway.configure(&configuration(directory, &link, &broker, sabotage))?;
         let (end, ended) = watch::channel(false);
         let acknowledgements = tokio::spawn(Acknowledgements::follow(centre.watch(), ended));
         let mut scene = Self {
@@ -76,6 +88,11 @@ impl Scene {
             timer_a,
             timer_b,
             wind,
+            sensors: SensorFleet::start(&FleetConfig {
+                interval: SENSOR_INTERVAL,
+                seed: 1,
+                ..FleetConfig::new(broker.parse()?)
+            }),
             gateway,
             link,
             centre,
@@ -90,13 +107,18 @@ impl Scene {
         scene.gateway.start()?;
         scene.until_heard().await?;
         scene.listened_to_since_utc_ns = clock::utc_ns();
-        scene.teller.tell("the gateway runs: two chronometers and a wind gauge on serial lines, the centre over gRPC");
+        scene.teller.tell(&format!(
+            "the gateway runs: two chronometers and a wind gauge on serial lines, {} sensors over MQTT, the centre over gRPC",
+            scene.sensors.report().running
+        ));
         Ok(scene)
     }
 
-    /// Waits until the gateway has every line open, and everything at the centre.
+    /// Waits until the gateway has every line open and has heard of both lanes' sensors: what they publish before it
+    /// has subscribed the broker keeps for nobody.
     async fn until_heard(&self) -> anyhow::Result<()> {
-        let ready = self.gateway.until(Duration::from_secs(60), gateway::all_connected).await;
+        let hears = |status: &Value| gateway::all_connected(status) && hears_sensors(status);
+        let ready = self.gateway.until(Duration::from_secs(60), hears).await;
         ready.map(drop).context("start the race: the gateway does not hear its devices")
     }
 
@@ -186,6 +208,28 @@ impl Scene {
         Ok(())
     }
 
+    fn fleet(&self) -> Fleet {
+        Fleet {
+            topics: [OFFICIAL_WIND, SENSORS],
+            samples: self.sensors.ledger().samples,
+            subscribed_since_utc_ns: self.listened_to_since_utc_ns,
+        }
+    }
+
+    /// Waits until what the broker acknowledged is at the centre. The gateway cannot say it, for it does not know what
+    /// the broker still holds; the verdict says what is missing.
+    async fn sensors_settled(&self) -> anyhow::Result<()> {
+        let deadline = self.teller.elapsed() + SETTLES_WITHIN;
+        while self.teller.elapsed() < deadline {
+            let stored = Acknowledgements::default().join(self.centre.events(0, usize::MAX).await?)?;
+            if self.fleet().is_at_the_centre(&stored) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+
     fn disturb(&mut self) {
         self.disturbances.push((clock::utc_ns(), i64::MAX));
     }
@@ -205,7 +249,10 @@ impl Scene {
     pub(super) async fn close(mut self) -> anyhow::Result<Verdict> {
         self.teller.tell("the race is over; waiting until everything is at the centre");
         self.printed_out().await;
+        self.sensors.finish();
+        self.sensors.until(|report| report.running == 0).await;
         let drained = self.gateway.until(DRAINS_WITHIN, gateway::results_delivered).await;
+        self.sensors_settled().await?;
         self.tell_status().await;
         if drained.is_err() {
             self.teller.tell("it does not drain; the verdict says what is missing");
@@ -217,6 +264,7 @@ impl Scene {
             has_memory,
             listened_to_since_utc_ns: self.listened_to_since_utc_ns,
         };
+        let fleet = self.fleet();
         self.wind.unplug()?;
         if self.sabotage == Some(Sabotage::UncleanEnd) {
             self.gateway.crash()?;
@@ -231,7 +279,7 @@ impl Scene {
         self.end.send_replace(true);
         let acknowledgements = self.acknowledgements.await.context("follow the centre")?;
         let stored = acknowledgements.join(self.centre.events(0, usize::MAX).await?)?;
-        let mut verdict = verdict::judge(&witnesses, &stored, &self.disturbances);
+        let mut verdict = verdict::judge(&witnesses, &fleet, &stored, &self.disturbances);
         if !ended.success() {
             verdict.violate(format!("asked to stop, the gateway ended with {ended}"));
         }
@@ -239,7 +287,15 @@ impl Scene {
     }
 }
 
+/// Whether something has come of every topic.
+fn hears_sensors(status: &Value) -> bool {
+    let sources = status["sources"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut topics = sources.iter().filter(|source| source["device"] == "json");
+    topics.all(|topic| number(topic, "/frames") > 0)
+}
+
 /// When the centre had acknowledged what, as its own marks show it.
+#[derive(Default)]
 struct Acknowledgements {
     /// Lane, journal, sequence, and UTC ns when the mark was first at or beyond it.
     marks: Vec<(String, String, u64, i64)>,
@@ -278,7 +334,7 @@ impl Acknowledgements {
     }
 }
 
-fn configuration(directory: &Path, link: &LinkHandle, sabotage: Option<Sabotage>) -> String {
+fn configuration(directory: &Path, link: &LinkHandle, broker: &str, sabotage: Option<Sabotage>) -> String {
     let role = if sabotage == Some(Sabotage::NoReplay) { "listen-only" } else { "active" };
     let shown = directory.display();
     format!(
@@ -312,6 +368,37 @@ labels = {{ system = "B" }}
 name = "wind"
 device = "nmea"
 serial = {{ port = "{shown}/wind", baud = 4800 }}
+
+[mqtt]
+broker = "{broker}"                 # this demo's own; a venue's would be mqtts
+
+[[mqtt.topic]]
+name = "{OFFICIAL_WIND}"
+filter = "venue/+/wind"
+lane = "results"
+
+[mqtt.topic.mapping]
+device_id = "{{1}}"
+time = {{ pointer = "/at", format = "ms" }}
+key = ["/boot", "/seq"]             # the broker may send a message twice
+wind = {{ speed = {{ pointer = "/speed", unit = "m/s" }}, direction = {{ pointer = "/direction" }} }}
+
+[[mqtt.topic]]
+name = "{SENSORS}"
+filter = "venue/+/state"
+
+[mqtt.topic.mapping]
+device_id = "{{1}}"
+time = {{ pointer = "/at", format = "ms" }}
+key = ["/boot", "/seq"]
+measurement = [
+    {{ pointer = "/temperature", unit = "Cel", optional = true }},
+    {{ pointer = "/humidity", unit = "%", optional = true }},
+    {{ pointer = "/in", unit = "{{person}}", optional = true }},
+    {{ pointer = "/out", unit = "{{person}}", optional = true }},
+    {{ pointer = "/charge", unit = "%", optional = true }},
+    {{ pointer = "/voltage", unit = "V", optional = true }},
+]
 
 [[uplink]]
 name = "centre"
