@@ -5,6 +5,7 @@
 //! (`venue-journal`), the [`uplink`] delivers from it. Each part's module says what
 //! it never does.
 
+pub mod alarm;
 pub mod app;
 pub mod check;
 pub mod cli;
@@ -12,8 +13,12 @@ pub mod clock;
 pub mod command;
 pub mod config;
 pub mod event_json;
+pub mod http;
 mod limits;
+pub mod mapping;
+pub mod mqtt;
 pub mod pipeline;
 pub mod ports;
 pub mod source;
+pub mod systemd;
 pub mod uplink;

@@ -179,9 +179,14 @@ fn addresses_to_listen_at_are_ours() {
     let listen = |address: &str| format!("tcp = {{ listen = \"{address}\", allow = [\"10.0.0.1\"] }}");
     let more =
         ["uplink = []\n".to_owned(), source("a", &listen("127.0.0.1:5000")), source("b", &listen("192.0.2.1:5000"))];
+    let http = "[http]\nlisten = \"192.0.2.1:9180\"\n".to_owned();
     assert_eq!(
-        site.findings(&more.concat(), "2026-06-01T00:00:00Z"),
-        ["error 11:18 192.0.2.1 is not an address of this machine"]
+        site.findings(&(more.concat() + &http), "2026-06-01T00:00:00Z"),
+        [
+            "error 11:18 192.0.2.1 is not an address of this machine",
+            "warning 13:10 whoever reaches 192.0.2.1:9180 can read the names and the state of everything here",
+            "error 13:10 192.0.2.1 is not an address of this machine",
+        ]
     );
 }
 
@@ -207,4 +212,31 @@ fn the_journal_has_room() {
     );
     let huge = found(".", "1000000TiB");
     assert!(huge[0].starts_with("error 4:33 the journal may grow to 1000000TiB, but the disk holds only "), "{huge:?}");
+}
+
+/// A command that cannot be run, and a webhook that cannot be verified, would be found out when they are needed.
+#[test]
+fn whoever_is_told_of_alarms_can_be() {
+    let site = Site::new();
+    let mode = |mode| {
+        let command = site.write("venue-alarm", "#!/bin/sh\n").0.path().join("venue-alarm");
+        fs::set_permissions(command, fs::Permissions::from_mode(mode)).expect("ours");
+    };
+    let found =
+        |alarm: &str| site.findings(&format!("source = []\nuplink = []\n[alarm]\n{alarm}"), "2026-06-01T00:00:00Z");
+    let command = "command = \"venue-alarm\"";
+    assert_eq!(
+        found(command),
+        ["error 6:11 cannot look at the command SITE/venue-alarm: No such file or directory (os error 2)"]
+    );
+    mode(0o644);
+    assert_eq!(found(command), ["error 6:11 cannot run SITE/venue-alarm: Permission denied (os error 13)"]);
+    mode(0o755);
+    assert_eq!(found(command), [""; 0]);
+    assert_eq!(found("command = \".\""), ["error 6:11 SITE/. is not a program"]);
+
+    let webhook = "webhook = \"https://alerts.example.org/x\"\nwebhook_ca = \"ca.pem\"";
+    assert_eq!(found(webhook), ["error 7:14 cannot read SITE/ca.pem: No such file or directory (os error 2)"]);
+    site.certificate("ca.pem", "ca.key", &["ca"], None);
+    assert_eq!(found(webhook), [""; 0]);
 }

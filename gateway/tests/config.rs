@@ -238,21 +238,55 @@ fn an_uplink_is_complete() {
     );
 }
 
+/// Metrics are served where the file says and nowhere else; to others than this machine with a warning, and not at a
+/// source's port.
+#[test]
+fn metrics_are_served_where_the_file_says() {
+    let nothing = "source = []\nuplink = []\n";
+    let listen = |text: &str| Config::parse("site.toml", &with(text), []).expect("sound").http.listen;
+    assert_eq!(listen(nothing), None);
+    assert_eq!(listen(&format!("{nothing}http = {{ }}")), None);
+    for address in ["127.0.0.1:9180", "[::1]:9180", "127.0.0.1:0"] {
+        let text = format!("{nothing}http = {{ listen = \"{address}\" }}");
+        check(&with(&text), &[]);
+        assert_eq!(listen(&text), address.parse().ok());
+    }
+    check(
+        &with(&format!("{nothing}http = {{ listen = \"0.0.0.0:9180\" }}")),
+        &["site.toml:4:19: whoever reaches 0.0.0.0:9180 can read the names and the state of everything here"],
+    );
+    check(
+        &with(&format!("{nothing}http = {{ listen = \"localhost:9180\", port = 1 }}")),
+        &[
+            "4:19 `listen`: `localhost:9180` is not an address to listen at (write IP:PORT of this machine, for example \
+             \"127.0.0.1:9180\" or \"[::1]:9180\")",
+            "4:37 unknown key `port` (`http` has listen)",
+        ],
+    );
+    check(
+        &with(
+            "uplink = []\nhttp = { listen = \"127.0.0.1:5000\" }\n[[source]]\nname = \"a\"\ndevice = \"nmea\"\n\
+             tcp = { listen = \"0.0.0.0:5000\", allow = [\"10.0.0.1\"] }",
+        ),
+        &["3:19 the source `a` listens at port 5000, too (give each its own)"],
+    );
+}
+
 /// Wrong types are told in words, with an example; what later versions may know is
 /// unknown today.
 #[test]
 fn wrong_types_and_unknown_keys_are_told() {
     check(
-        &with("source = []\nuplink = []\njournal = 3\nhttp = { listen = \"127.0.0.1:9180\" }"),
+        &with("source = []\nuplink = []\njournal = 3\nhub = { listen = \"0.0.0.0:443\" }"),
         &[
             "4:11 `journal` must be a table, not an integer (write `[journal]`)",
-            "5:1 unknown key `http` (the top level has gateway, journal, source, uplink, log)",
+            "5:1 unknown key `hub` (the top level has gateway, journal, source, mqtt, uplink, http, alarm, log)",
         ],
     );
     check(
         &with("uplink = []\nsources = []\nsource = {}"),
         &[
-            "3:1 unknown key `sources` (did you mean `source`? the top level has gateway, journal, source, uplink, log)",
+            "3:1 unknown key `sources` (did you mean `source`? the top level has gateway, journal, source, mqtt, uplink, http, alarm, log)",
             "4:10 `source` must be a list of tables, not a table (write `[[source]]`)",
         ],
     );
@@ -370,5 +404,43 @@ fn the_documentation_shows_the_compiled_in_file() {
         shown,
         venue_gateway::config::DEFAULTS,
         "paste gateway/src/config/default.toml into docs/configuration.md"
+    );
+}
+
+/// Alarms go to a command, a webhook or both; a webhook over the network is secured, and a file that nobody uses is told.
+#[test]
+fn alarms_are_told_to_whom_the_file_names() {
+    let alarm = |text: &str| with(&format!("source = []\nuplink = []\n[alarm]\n{text}"));
+    let read = |text: &str| Config::parse("/etc/venue/site.toml", &alarm(text), []).expect("sound").alarm;
+    assert!(!read("").is_told());
+    assert_eq!((read("").results_wait.as_secs(), read("").clear_after.as_secs()), (30, 60));
+    let told = read("command = \"bin/alarm\"\nwebhook = \"https://a/x?token=7\"\nwebhook_ca = \"ca.pem\"");
+    assert_eq!(told.command.as_deref(), Some(Path::new("/etc/venue/bin/alarm")));
+    let webhook = told.webhook.expect("it is there");
+    assert_eq!(webhook.ca.as_deref(), Some(Path::new("/etc/venue/ca.pem")));
+
+    for loopback in ["http://127.0.0.1:8080/x", "http://[::1]/x", "http://localhost/x"] {
+        check(&alarm(&format!("webhook = \"{loopback}\"")), &[]);
+    }
+    check(
+        &alarm("webhook = \"http://a/x\"\nwebhook_ca = \"ca.pem\""),
+        &[
+            "site.toml:5:11: anyone on the way to `http://a` can read and forge alarms",
+            "site.toml:6:14: `webhook_ca` is not used: the webhook is not https",
+        ],
+    );
+    check(&alarm("webhook_ca = \"ca.pem\""), &["site.toml:5:14: there is no webhook to use this for"]);
+    check(
+        &alarm("webhook = \"https://a/x\""),
+        &["5:11 `https://a` needs certificates (add `webhook_ca = \"ca.pem\"`, or \
+           \"/etc/ssl/certs/ca-certificates.crt\" for public ones; the system's certificates are not used by themselves)"],
+    );
+    check(
+        &alarm("webhook = \"a/x\"\nurl = 1"),
+        &[
+            "5:11 `webhook`: the URL starts neither with https:// nor with http:// \
+             (write for example \"https://alerts.example.org/venue\")",
+            "6:1 unknown key `url` (`alarm` has command, webhook, webhook_ca, results_wait, clear_after)",
+        ],
     );
 }

@@ -177,6 +177,21 @@ impl<S: Storage> Journal<S> {
         }
     }
 
+    /// Whether nothing is written until [`reopen`](Self::reopen). Unlike [`status`](Self::status) it does not wait for a
+    /// write that is under way.
+    pub fn is_halted(&self) -> bool {
+        lock(&self.inner.stage).halted
+    }
+
+    /// Disk that the segments take in which a sequence and all behind it are stored, or will be, bytes. What lies before it
+    /// in the first of them counts, too.
+    pub fn disk_bytes_from(&self, lane: Lane, from: Sequence) -> u64 {
+        let catalog = self.inner.catalog.read().expect("no thread panics while it holds the catalog");
+        let segments = &catalog.segments[lane];
+        let passed = segments.partition_point(|entry| entry.first <= from).saturating_sub(1);
+        (segments.len() - passed) as u64 * self.inner.geometry.segment_bytes
+    }
+
     /// The gateway whose journal it is.
     pub fn gateway_id(&self) -> GatewayId {
         lock(&self.inner.stage).gateway_id.clone()

@@ -14,6 +14,7 @@ use std::{
 
 use venue_journal::{CommitDue, CommitError, Journal, Storage};
 
+use super::progress::CommitProgress;
 use crate::clock::SystemClock;
 
 /// Delay before the first attempt to reopen a failed journal, and the longest.
@@ -77,15 +78,22 @@ impl CommitSignal {
 }
 
 /// Commits until told to stop.
-pub(super) fn run<S: Storage>(journal: &Journal<S>, clock: &SystemClock, signal: &CommitSignal) {
+pub(super) fn run<S: Storage>(
+    journal: &Journal<S>,
+    clock: &SystemClock,
+    signal: &CommitSignal,
+    progress: &CommitProgress,
+) {
     // Told once, and not at each try: a log must not fill what is left of the disk.
     let mut without_space = None;
     loop {
         let now = clock.monotonic();
+        progress.came_round(now);
         let due = journal.wants_commit(now);
         match due {
             CommitDue::Now => match journal.commit(now) {
-                Ok(_) => {
+                Ok(committed) => {
+                    progress.committed(&committed, clock.monotonic().saturating_sub(now));
                     if let Some(lane) = without_space.take() {
                         tracing::info!(lane, "there is space on disk again");
                     }
@@ -95,13 +103,19 @@ pub(super) fn run<S: Storage>(journal: &Journal<S>, clock: &SystemClock, signal:
                         tracing::warn!(lane = lane.name(), "no space on disk: what can be refused is not acknowledged");
                     }
                 }
-                Err(error @ CommitError::Halted { .. }) => {
-                    tracing::error!(%error, "the journal cannot be written: nothing is acknowledged until it can");
-                    if !reopen(journal, clock, signal) {
+                Err(CommitError::Halted { reason }) => {
+                    if !reopen(journal, clock, signal, progress, &reason) {
                         return;
                     }
                 }
             },
+            // A lane of an uplink wrote a loss record, and the disk failed.
+            CommitDue::Idle if journal.is_halted() => {
+                let reason = journal.status().halted.unwrap_or_default();
+                if !reopen(journal, clock, signal, progress, &reason) {
+                    return;
+                }
+            }
             CommitDue::At(at) if !signal.stopping() => signal.wait(Some(at.saturating_sub(now))),
             CommitDue::Idle if !signal.stopping() => signal.wait(Some(IDLE)),
             CommitDue::At(_) | CommitDue::Idle => {
@@ -115,13 +129,23 @@ pub(super) fn run<S: Storage>(journal: &Journal<S>, clock: &SystemClock, signal:
 }
 
 /// Reopens a failed journal, with back-off; false if the gateway stops and the last attempt failed, too.
-fn reopen<S: Storage>(journal: &Journal<S>, clock: &SystemClock, signal: &CommitSignal) -> bool {
+fn reopen<S: Storage>(
+    journal: &Journal<S>,
+    clock: &SystemClock,
+    signal: &CommitSignal,
+    progress: &CommitProgress,
+    reason: &str,
+) -> bool {
+    tracing::error!(reason, "the journal cannot be written: nothing is acknowledged until it can");
+    progress.halted(reason);
     let mut delay = REOPEN_MIN;
     loop {
         signal.pause(delay);
         let last = signal.stopping();
+        progress.came_round(clock.monotonic());
         match journal.reopen(clock.monotonic()) {
             Ok(()) => {
+                progress.reopened();
                 tracing::warn!("the journal can be written again; nothing that was taken in is lost");
                 return true;
             }
@@ -134,5 +158,53 @@ fn reopen<S: Storage>(journal: &Journal<S>, clock: &SystemClock, signal: &Commit
                 tracing::error!(%error, retry_in = ?delay, "the journal still cannot be written");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use venue_journal::{
+        Append, IdentityRef, JournalConfig,
+        simulated::{Fault, MemoryStorage},
+    };
+    use venue_schema::{GatewayId, JournalEpoch, Sequence, v1::Lane};
+
+    use super::*;
+
+    /// A condition that does not come true within this fails the test.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// The disk fails while somebody else than this thread writes: it reopens the journal all the same, and what was
+    /// taken in becomes durable.
+    #[test]
+    fn a_journal_that_another_thread_found_failed_is_reopened() {
+        let (disk, clock) = (MemoryStorage::new(), SystemClock::new(true));
+        let config =
+            JournalConfig::new(GatewayId::new("stade-1-a").unwrap(), "stade-1", JournalEpoch::from_bytes([7; 16]));
+        let (journal, _) = Journal::open(disk.clone(), config, clock.monotonic()).unwrap();
+        let append = Append {
+            lane: Lane::Results,
+            source: journal.source("timer-a"),
+            identity: IdentityRef::None,
+            refusable: false,
+            event: &[],
+            receive_utc_ns: None,
+            receive_monotonic_ns: 0,
+        };
+        journal.append(append).unwrap();
+        disk.fail_at(disk.operations() + 1, Fault::Refused);
+        journal.commit(clock.monotonic()).unwrap_err();
+
+        let (signal, progress) = (CommitSignal::default(), CommitProgress::new(clock.monotonic()));
+        std::thread::scope(|scope| {
+            scope.spawn(|| run(&journal, &clock, &signal, &progress));
+            let give_up_at = clock.monotonic() + PATIENCE;
+            while journal.watermarks().results < Sequence(1) && clock.monotonic() < give_up_at {
+                std::thread::yield_now();
+            }
+            signal.stop();
+        });
+        assert_eq!((journal.watermarks().results, journal.is_halted()), (Sequence(1), false));
+        assert_eq!((progress.halts(), progress.halt_reason()), (1, None));
     }
 }

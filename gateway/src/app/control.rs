@@ -23,12 +23,13 @@ use venue_schema::{
 };
 
 use super::{
+    mqtt::Sessions,
     sources::Sources,
     status::{ClockStatus, Facts, JournalStatus, LaneStatus, Status, rfc3339},
-    uplinks::Uplinks,
+    uplinks::{Uplinks, Waiting},
 };
 use crate::{
-    clock::SystemClock,
+    clock::{BootId, Received, SystemClock},
     config::Config,
     event_json::{self, Instead},
 };
@@ -67,8 +68,11 @@ pub enum Request {
 pub struct Control {
     pub(super) config: Arc<Config>,
     pub(super) clock: Arc<SystemClock>,
+    /// When the gateway started, on the clock that never steps.
+    pub(super) started_at: Duration,
     pub(super) journal: Journal<Directory>,
     pub(super) sources: Arc<Sources>,
+    pub(super) sessions: Arc<Sessions>,
     pub(super) uplinks: Arc<Uplinks>,
 }
 
@@ -152,11 +156,14 @@ impl Control {
 
     /// The state of the gateway now.
     pub fn status(&self) -> Status {
-        let now = self.clock.monotonic();
+        self.status_of(&self.journal.status())
+    }
+
+    /// The same with this state of the journal.
+    pub(super) fn status_of(&self, journal: &venue_journal::Status) -> Status {
         let stamp = self.clock.stamp();
         let quality = self.clock.quality();
-        let journal = self.journal.status();
-        let facts = self.facts(&journal, stamp.utc_ns);
+        let facts = self.facts(journal, stamp.utc_ns);
         let (headline, well) = facts.headline(&self.config.gateway.timezone);
         Status {
             headline,
@@ -173,14 +180,14 @@ impl Control {
             },
             journal: JournalStatus {
                 epoch: self.journal.epoch().to_string(),
-                lanes: Lane::ALL.into_iter().map(|lane| lane_status(lane, &journal)).collect(),
+                lanes: Lane::ALL.into_iter().map(|lane| lane_status(lane, journal)).collect(),
                 halted: journal.halted.clone(),
             },
-            sources: self.sources.status(now),
+            sources: [self.sources.status(stamp.monotonic), self.sessions.status(stamp.monotonic)].concat(),
             uplinks: self.uplinks.status(
-                now,
+                stamp.monotonic,
                 |lane| journal.lanes[lane].last_durable,
-                |lane, sequence| self.received_at(lane, sequence).map(|utc_ns| rfc3339(Some(utc_ns))),
+                |lane, first| self.waiting(lane, first, &stamp),
             ),
         }
     }
@@ -191,7 +198,7 @@ impl Control {
         let oldest = match behind.waiting {
             // What is only staged came just now.
             0 => now_utc_ns,
-            _ => self.received_at(Lane::Results, behind.acknowledged.next()),
+            _ => self.time_of(Lane::Results, behind.acknowledged.next()).and_then(|time| time.receive_utc_ns),
         };
         Facts {
             stopped: false,
@@ -205,22 +212,51 @@ impl Control {
             halted: journal.halted.clone(),
             full: results.full,
             lost: self.sources.lost(),
-            dark: self.sources.dark(),
+            dark: [self.sources.dark(), self.sessions.dark()].concat(),
             unread: self.sources.unread(),
             no_uplink: self.uplinks.is_empty(),
         }
     }
 
-    /// Receive time of a record, UTC ns.
-    fn received_at(&self, lane: Lane, sequence: Sequence) -> Option<i64> {
-        let limits = Limits { records: 1, bytes: 1 };
-        match self.journal.reader(lane).read(sequence, limits) {
-            Ok(ReadItem::Records(run)) => {
-                let event = v1::Event::decode(run.events().next()?).ok()?;
-                event.time?.receive_utc_ns
-            }
-            _ => None,
+    /// What waits in a lane from a record on.
+    fn waiting(&self, lane: Lane, first: Sequence, now: &Received) -> Waiting {
+        let time = self.time_of(lane, first);
+        Waiting {
+            since: time.as_ref().and_then(|time| time.receive_utc_ns).map(|utc_ns| rfc3339(Some(utc_ns))),
+            age: age(time.as_ref(), now, &self.clock.boot_id(), self.started_at),
+            disk_bytes: self.journal.disk_bytes_from(lane, first),
         }
+    }
+
+    /// The time of a record, or of what is declared in its place.
+    fn time_of(&self, lane: Lane, sequence: Sequence) -> Option<v1::EventTime> {
+        let mut reader = self.journal.reader(lane);
+        let limits = Limits { records: 1, bytes: 1 };
+        let read = match reader.read(sequence, limits) {
+            // An uplink that is not required waits for what is gone, and gets what comes next.
+            Err(ReadError::NotRetained { first_retained, .. }) => reader.read(first_retained, limits),
+            read => read,
+        };
+        let event = match read {
+            Ok(ReadItem::Records(run)) => run.events().next()?,
+            Ok(ReadItem::Skipped { gap_event, .. }) => gap_event,
+            Ok(ReadItem::End) | Err(_) => return None,
+        };
+        v1::Event::decode(event).ok()?.time
+    }
+}
+
+/// How long ago something was received; where that is not to be known, since when the gateway knows of it.
+fn age(time: Option<&v1::EventTime>, now: &Received, boot_id: &BootId, started_at: Duration) -> Duration {
+    let by_date = |time: &v1::EventTime| {
+        let ns = now.utc_ns?.saturating_sub(time.receive_utc_ns?);
+        Some(Duration::from_nanos(u64::try_from(ns).unwrap_or(0)))
+    };
+    match time {
+        Some(time) if time.boot_id[..] == boot_id.0 => {
+            now.monotonic.saturating_sub(Duration::from_nanos(time.receive_monotonic_ns))
+        }
+        time => time.and_then(by_date).unwrap_or_else(|| now.monotonic.saturating_sub(started_at)),
     }
 }
 
@@ -278,5 +314,36 @@ impl TailLane {
             }
             Ok(ReadItem::End) | Err(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was heard in this boot is as old as the clock that never steps says; what was heard before goes by the date;
+    /// and where neither tells, it has waited since the gateway started at least.
+    #[test]
+    fn what_waits_has_an_age_whatever_is_known() {
+        const BOOT: BootId = BootId([7; 16]);
+        let heard = |boot: BootId, receive_utc_ns| v1::EventTime {
+            boot_id: boot.0.to_vec().into(),
+            receive_monotonic_ns: 60_000_000_000,
+            receive_utc_ns,
+            ..v1::EventTime::default()
+        };
+        let check = |time: Option<v1::EventTime>, utc_ns, seconds| {
+            let now = Received { monotonic: Duration::from_secs(100), utc_ns };
+            let age = age(time.as_ref(), &now, &BOOT, Duration::from_secs(90));
+            assert_eq!(age, Duration::from_secs(seconds), "{time:?} at {utc_ns:?}");
+        };
+        let (second, before) = (1_000_000_000, BootId([6; 16]));
+        // The date was set by an hour meanwhile.
+        check(Some(heard(BOOT, Some(10 * second))), Some(3_650 * second), 40);
+        check(Some(heard(before, Some(10 * second))), Some(3_650 * second), 3_640);
+        check(Some(heard(before, Some(10 * second))), Some(5 * second), 0);
+        check(Some(heard(before, Some(10 * second))), None, 10);
+        check(Some(heard(before, None)), Some(3_650 * second), 10);
+        check(None, Some(3_650 * second), 10);
     }
 }

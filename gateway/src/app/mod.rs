@@ -7,18 +7,26 @@
 //!                                                         ▼
 //!  housekeeping thread (spares, retention, marks)    uplink thread ──► centre
 //!  clock thread (1 s)                                main thread: signals, control socket
-//!  caretaker (a source that panicked)
+//!  caretaker (a source that panicked)                http thread: metrics, health
+//!                                                    alarm thread: command, webhook
 //! ```
 //!
 //! [`App::start`] builds everything from a configuration; [`App::drain`] stops the
 //! sources first, brings everything down to disk, gives the uplinks a while to
 //! deliver it, and ends.
 
+mod alarms;
 mod commit;
 mod control;
+mod health;
 mod host;
 mod housekeeping;
 mod intake;
+mod metrics;
+mod mqtt;
+mod operations;
+mod progress;
+mod pulse;
 pub mod records;
 mod restart;
 mod sources;
@@ -27,6 +35,7 @@ mod uplinks;
 
 use std::{
     io::{self, ErrorKind},
+    net::{SocketAddr, TcpListener},
     panic::AssertUnwindSafe,
     path::{Path, PathBuf},
     sync::Arc,
@@ -43,7 +52,10 @@ use venue_schema::{
     v1::{GatewayState, Lane},
 };
 
-use self::{commit::CommitSignal, sources::Sources, uplinks::Uplinks};
+use self::{
+    commit::CommitSignal, mqtt::Sessions, operations::Operations, progress::CommitProgress, pulse::Beat,
+    sources::Sources, uplinks::Uplinks,
+};
 use crate::{
     clock::SystemClock,
     config::{ByteSize, ClockTrust, Config},
@@ -51,6 +63,7 @@ use crate::{
 };
 
 pub use control::{Control, Request, socket_path};
+pub use pulse::Pulse;
 
 /// How long a stopping gateway waits for the centre to acknowledge what is left.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -79,6 +92,14 @@ pub enum StartError {
     /// The journal cannot be opened.
     #[error(transparent)]
     Journal(#[from] OpenError),
+    /// Nothing can be served at the HTTP port.
+    #[error("failed to listen at {address} for /metrics: {error}; free the port, or correct `http.listen`")]
+    Http {
+        /// Which address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
     /// A thread cannot be started, or the control socket cannot be made.
     #[error("failed to start: {0}")]
     System(#[from] io::Error),
@@ -86,12 +107,14 @@ pub enum StartError {
 
 /// A running gateway.
 pub struct App {
-    config: Arc<Config>,
+    control: Control,
+    pulse: Pulse,
     clock: Arc<SystemClock>,
     journal: Journal<Directory>,
     own: Arc<OwnPipeline<Directory>>,
     commits: CommitSignal,
     sources: Arc<Sources>,
+    sessions: Arc<Sessions>,
     uplinks: Arc<Uplinks>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
@@ -115,6 +138,8 @@ impl App {
         }
         let (journal, recovery) = open_journal(&config, &clock)?;
         report(&recovery);
+        // Before anything runs, and after the journal, whose lock says that another gateway holds both.
+        let listener = config.http.listen.map(listen).transpose()?;
         let last_found = Watermarks::from_fn(|lane| recovery.lanes[lane].last_found);
         let commits = CommitSignal::default();
         let venue = &config.gateway;
@@ -122,22 +147,27 @@ impl App {
         let arrival = clock.arrival();
         own.status(&arrival, GatewayState::Started, "started");
         own.clock(&arrival, records);
-        own.close_gaps_but_of(config.sources.iter().map(|source| source.name.as_str()), &arrival);
+        own.close_gaps_but_of(config.names(), &arrival);
 
         let (stop, stopping) = watch::channel(false);
         let (durable, watermarks) = watch::channel(journal.watermarks());
         let sources = Arc::new(Sources::start(&config, &journal, &clock, &commits)?);
+        let sessions = Arc::new(Sessions::start(&config, &journal, &clock, &commits, &watermarks)?);
         let woken = Arc::clone(&sources);
         journal.set_watermark_listener(Box::new(move |marks| {
             durable.send_replace(marks);
             woken.wake();
         }));
+        let progress = Arc::new(CommitProgress::new(clock.monotonic()));
         let commit_thread = spawn("commit", {
             let (journal, clock, commits) = (journal.clone(), Arc::clone(&clock), commits.clone());
-            move || commit::run(&journal, &clock, &commits)
+            let progress = Arc::clone(&progress);
+            move || commit::run(&journal, &clock, &commits, &progress)
         })?;
         let uplinks = Arc::new(Uplinks::new(&config));
-        let threads = vec![
+        let uplink = Arc::new(Beat::new(clock.monotonic()));
+        let pulse = Pulse { clock: Arc::clone(&clock), commits: Arc::clone(&progress), uplink: Arc::clone(&uplink) };
+        let mut threads = vec![
             housekeeping::start(journal.clone(), Arc::clone(&clock), commits.clone(), stopping.clone())?,
             clock_thread(Arc::clone(&own), Arc::clone(&clock), commits.clone(), stopping.clone())?,
             caretaker(Arc::clone(&sources), Arc::clone(&own), Arc::clone(&clock), commits.clone(), stopping.clone())?,
@@ -147,21 +177,37 @@ impl App {
                 Arc::clone(&clock),
                 watermarks,
                 last_found,
-                stopping,
+                uplink,
+                stopping.clone(),
             )?,
         ];
-        Ok(Self { config, clock, journal, own, commits, sources, uplinks, stop, threads, commit_thread })
+        let control = Control {
+            config,
+            clock: Arc::clone(&clock),
+            started_at: arrival.received.monotonic,
+            journal: journal.clone(),
+            sources: Arc::clone(&sources),
+            sessions: Arc::clone(&sessions),
+            uplinks: Arc::clone(&uplinks),
+        };
+        if control.config.alarm.is_told() {
+            threads.push(alarms::start(control.clone(), Arc::clone(&progress), stopping.clone())?);
+        }
+        if let Some(listener) = listener {
+            let operations = Operations::new(control.clone(), progress);
+            threads.push(operations::start(listener, operations, stopping)?);
+        }
+        Ok(Self { control, pulse, clock, journal, own, commits, sources, sessions, uplinks, stop, threads, commit_thread })
     }
 
     /// What the control socket answers from.
     pub fn control(&self) -> Control {
-        Control {
-            config: Arc::clone(&self.config),
-            clock: Arc::clone(&self.clock),
-            journal: self.journal.clone(),
-            sources: Arc::clone(&self.sources),
-            uplinks: Arc::clone(&self.uplinks),
-        }
+        self.control.clone()
+    }
+
+    /// Whether what carries results comes round.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// Stops the sources, brings everything to disk, waits up to five seconds for
@@ -169,6 +215,7 @@ impl App {
     pub fn drain(self) {
         tracing::info!("stopping: the sources first");
         self.sources.stop();
+        self.sessions.stop();
         self.own.status(&self.clock.arrival(), GatewayState::Stopping, "stopping");
         self.commits.poke();
         let deadline = self.clock.monotonic() + DRAIN;
@@ -250,6 +297,10 @@ fn open_journal(config: &Config, clock: &SystemClock) -> Result<(Journal<Directo
         OpenError::Io { source, .. } if is_full(&source) => no_space(),
         error => error.into(),
     })
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).map_err(|error| StartError::Http { address, error })
 }
 
 fn report(recovery: &Recovery) {

@@ -225,6 +225,7 @@ impl Running {
             name: self.config.name.clone(),
             device: self.config.device.name.to_owned(),
             device_id: self.config.device_id.clone(),
+            carries_results: self.carries_results(),
             state: word(&state).to_owned(),
             peer: state.connected.as_ref().map(|it| it.peer.clone()),
             last_byte_age_s: last_byte.map(|it| now.saturating_sub(it.monotonic).as_secs_f64()),

@@ -9,7 +9,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 /// State of a gateway at a moment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Status {
     /// The first line.
     pub headline: String,
@@ -88,6 +88,8 @@ pub struct SourceStatus {
     pub device: String,
     /// The device's id.
     pub device_id: String,
+    /// Whether the headline counts on it: it carries results.
+    pub carries_results: bool,
     /// `connected`, `disconnected`, `silent`, or `stopped by a fault` until it is
     /// started again by itself.
     pub state: String,
@@ -129,6 +131,8 @@ pub struct SourceStatus {
 pub struct UplinkStatus {
     /// Its name.
     pub name: String,
+    /// Whether results are kept until its receiver has them.
+    pub required: bool,
     /// The receiver that it is pinned to.
     pub receiver_id: Option<String>,
     /// Its lanes, results first.
@@ -144,14 +148,21 @@ pub struct UplinkLaneStatus {
     pub state: String,
     /// Whether records flow.
     pub delivering: bool,
+    /// The receiver refuses, or is not the one it should be.
+    pub refused: bool,
     /// The endpoint in use or tried next.
     pub endpoint: String,
     /// Last sequence that the receiver acknowledged.
     pub acknowledged: u64,
     /// Durable here and not acknowledged.
     pub backlog: u64,
+    /// Disk that they hold, by whole segments, bytes; absent if no process runs.
+    pub backlog_disk_bytes: Option<u64>,
     /// Receive time of the oldest of them, RFC 3339.
     pub oldest_waiting_at: Option<String>,
+    /// Seconds since then, on the clock that never steps where it reaches back so far. Where no time tells, since the
+    /// gateway started: it waits at least as long.
+    pub oldest_waiting_age_s: Option<f64>,
     /// Sent and not acknowledged.
     pub in_flight: u64,
     /// Seconds since the last acknowledgement.

@@ -18,6 +18,7 @@ use venue_schema::{Sequence, v1::Lane};
 
 use super::{
     host::{Ending, JournalLane, SharedLink},
+    pulse::Beat,
     random_epoch,
     records::LaneRecords,
     spawn,
@@ -31,6 +32,16 @@ use crate::{
 
 /// Delay before an uplink that could not be set up is tried again.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// What waits in a lane, from its oldest record on.
+pub(super) struct Waiting {
+    /// When that was received, RFC 3339.
+    pub(super) since: Option<String>,
+    /// How long ago that is, or at least is.
+    pub(super) age: Duration,
+    /// Disk that it all holds, by whole segments.
+    pub(super) disk_bytes: u64,
+}
 
 /// All uplinks, as status reads them.
 pub(super) struct Uplinks {
@@ -100,27 +111,30 @@ impl Uplinks {
         behind.max_by_key(|behind| behind.waiting).unwrap_or_else(|| Behind::entirely(durable))
     }
 
-    /// State of every uplink at `now`, behind what `durable` says of each lane; `oldest` gives the receive time of a
-    /// record.
+    /// State of every uplink at `now`, behind what `durable` says of each lane; `waiting` tells what waits from a record
+    /// on.
     pub(super) fn status(
         &self,
         now: Duration,
         durable: impl Fn(Lane) -> Sequence,
-        oldest: impl Fn(Lane, Sequence) -> Option<String>,
+        waiting: impl Fn(Lane, Sequence) -> Waiting,
     ) -> Vec<UplinkStatus> {
         let lane_status = |link: &Link, lane: Lane| {
             let status = link.snapshot(lane)?;
             // As the headline counts: what became durable since is of the next status.
             let backlog = durable(lane).0.saturating_sub(status.acknowledged.0);
-            let waiting_at = (backlog > 0).then(|| oldest(lane, status.acknowledged.next())).flatten();
+            let waiting = (backlog > 0).then(|| waiting(lane, status.acknowledged.next()));
             Some(UplinkLaneStatus {
                 lane: lane.name().to_owned(),
                 state: status.state.to_string(),
                 delivering: status.state == LinkState::Delivering,
+                refused: matches!(status.state, LinkState::Refused { .. }),
                 endpoint: link.config.endpoints.get(status.endpoint).map(ToString::to_string).unwrap_or_default(),
                 acknowledged: status.acknowledged.0,
                 backlog,
-                oldest_waiting_at: waiting_at,
+                backlog_disk_bytes: Some(waiting.as_ref().map_or(0, |it| it.disk_bytes)),
+                oldest_waiting_age_s: waiting.as_ref().map(|it| it.age.as_secs_f64()),
+                oldest_waiting_at: waiting.and_then(|it| it.since),
                 in_flight: status.in_flight,
                 last_acknowledgement_age_s: status.last_acknowledgement.map(|at| now.saturating_sub(at).as_secs_f64()),
                 last_error: status.last_error.map(|error| error.message),
@@ -128,6 +142,7 @@ impl Uplinks {
         };
         let uplink = |link: &Link| UplinkStatus {
             name: link.config.name.clone(),
+            required: link.config.required,
             receiver_id: link.snapshot(Lane::Results).and_then(|status| status.receiver_id),
             lanes: Lane::ALL.into_iter().filter_map(|lane| lane_status(link, lane)).collect(),
         };
@@ -167,7 +182,8 @@ fn describe(status: &Status) -> String {
     }
 }
 
-/// Starts the thread that delivers. `last_found` is what opening the journal found.
+/// Starts the thread that delivers, and shows by `beat` that it comes round. `last_found` is what opening the journal
+/// found.
 ///
 /// # Errors
 /// If the system gives none.
@@ -177,10 +193,18 @@ pub(super) fn start<S: Storage>(
     clock: Arc<SystemClock>,
     durable: watch::Receiver<Watermarks>,
     last_found: Watermarks,
+    beat: Arc<Beat>,
     stop: watch::Receiver<bool>,
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    spawn("uplink", move || runtime.block_on(deliver(&uplinks, &journal, &clock, &durable, last_found, stop)))
+    spawn("uplink", move || {
+        runtime.block_on(async {
+            tokio::select! {
+                () = deliver(&uplinks, &journal, &clock, &durable, last_found, &beat, stop) => {}
+                () = beat.keep(&clock) => {}
+            }
+        });
+    })
 }
 
 /// Delivers under one journal epoch after another until told to stop.
@@ -190,6 +214,7 @@ async fn deliver<S: Storage>(
     clock: &Arc<SystemClock>,
     durable: &watch::Receiver<Watermarks>,
     mut last_found: Watermarks,
+    beat: &Beat,
     mut stop: watch::Receiver<bool>,
 ) {
     while !*stop.borrow() {
@@ -219,6 +244,7 @@ async fn deliver<S: Storage>(
                 _ = stop.changed() => {}
             },
             Ending::NewEpoch => {
+                beat.excuse();
                 begin_epoch(journal, clock).await;
                 last_found = Watermarks::default();
             }

@@ -24,7 +24,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// How long before its end a certificate is worth a warning.
 const EXPIRES_SOON_HOURS: i64 = 30 * 24;
 
-/// The look at one uplink's files.
+/// The look at the files of one table.
 pub(super) struct Check<'a> {
     pub(super) config: &'a Config,
     /// `uplink[0].tls`
@@ -35,9 +35,7 @@ pub(super) struct Check<'a> {
 
 impl Check<'_> {
     pub(super) fn run(mut self, tls: &TlsFiles) {
-        for authority in self.certificates("ca", &tls.ca).unwrap_or_default() {
-            self.certificate("ca", &tls.ca, &authority, |_, _| {});
-        }
+        self.authorities("ca", &tls.ca);
         let chain = self.certificates("cert", &tls.cert);
         let gateway_id = self.config.gateway.id.as_str();
         for (index, certificate) in chain.iter().flatten().enumerate() {
@@ -50,6 +48,13 @@ impl Check<'_> {
         }
         if let (Some(chain), Some(key)) = (chain, self.key(&tls.key)) {
             self.pair(chain, &key, &tls.key);
+        }
+    }
+
+    /// Certificates that another's is verified with.
+    pub(super) fn authorities(&mut self, key: &str, file: &Path) {
+        for authority in self.certificates(key, file).unwrap_or_default() {
+            self.certificate(key, file, &authority, |_, _| {});
         }
     }
 

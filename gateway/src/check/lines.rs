@@ -32,15 +32,20 @@ pub(super) fn check(config: &Config, findings: &mut Vec<Finding>) {
                 }
                 devices.push((device, &source.name));
             }
-            TransportConfig::TcpListen { address, .. } if !is_ours(address.ip()) => {
-                let place = config.place(&format!("source[{index}].tcp.listen"));
-                let message = format!("{} is not an address of this machine", address.ip());
-                let help = "use one that `ip address` shows, or \"0.0.0.0\" for all of them";
-                findings.push(Finding::error(place, message, help));
+            TransportConfig::TcpListen { address, .. } => {
+                findings.extend(not_ours(config, &format!("source[{index}].tcp.listen"), address.ip()));
             }
-            TransportConfig::TcpListen { .. } | TransportConfig::TcpConnect { .. } => {}
+            TransportConfig::TcpConnect { .. } => {}
         }
     }
+    findings.extend(config.http.listen.and_then(|address| not_ours(config, "http.listen", address.ip())));
+}
+
+/// An address to listen at that this machine does not have.
+fn not_ours(config: &Config, path: &str, address: IpAddr) -> Option<Finding> {
+    let message = format!("{address} is not an address of this machine");
+    let help = "use one that `ip address` shows, or \"0.0.0.0\" for all of them";
+    (!is_ours(address)).then(|| Finding::error(config.place(path), message, help))
 }
 
 /// Why a port cannot be used, and how to mend it.

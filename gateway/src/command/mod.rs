@@ -11,6 +11,7 @@ mod output;
 pub mod ports;
 pub mod run;
 pub mod status;
+mod supervise;
 pub mod tail;
 
 pub use output::{print, tell};

@@ -158,6 +158,7 @@ fn uplink(journal: &ReadOnlyJournal<Directory>, name: &str) -> UplinkStatus {
     let receiver = summary.cursors.iter().find(|cursor| cursor.name == name);
     UplinkStatus {
         name: name.to_owned(),
+        required: receiver.is_some_and(|cursor| cursor.required),
         receiver_id: receiver.and_then(|cursor| cursor.receiver_id.clone()),
         lanes: cursors.map(lane).collect(),
     }

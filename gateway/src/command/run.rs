@@ -4,11 +4,12 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use venue_journal::OpenError;
 
-use super::output;
+use super::{output, supervise};
 use crate::{
     app::{App, Control, StartError},
     cli::Exit,
     config::Config,
+    systemd::Supervisor,
 };
 
 /// Runs the gateway. SIGTERM and SIGINT drain it.
@@ -38,17 +39,30 @@ pub fn run(config: Config) -> anyhow::Result<Exit> {
         }
         Err(error) => return Err(error.into()),
     };
+    let supervisor = Supervisor::from_environment();
     runtime.block_on(async {
         let listener = Control::bind(&data_dir).with_context(|| {
             format!("failed to make the control socket {}", crate::app::socket_path(&data_dir).display())
         })?;
         let control = tokio::spawn(app.control().serve(listener));
         tracing::info!(data_dir = %data_dir.display(), "running");
-        stop.received().await;
+        let supervised = async {
+            let Some(supervisor) = &supervisor else { return std::future::pending().await };
+            supervisor.tell("READY=1");
+            supervise::run(supervisor, app.control(), app.pulse()).await;
+        };
+        tokio::select! {
+            () = stop.received() => {}
+            () = supervised => {}
+        }
+        if let Some(supervisor) = &supervisor {
+            supervisor.tell("STOPPING=1\nSTATUS=STOPPING");
+        }
         control.abort();
         anyhow::Ok(())
     })?;
-    drop(runtime);
+    // Not waiting for a look that waits for the disk.
+    runtime.shutdown_background();
     app.drain();
     // A stale socket would make `status` wait for a process that is gone.
     let _ = std::fs::remove_file(crate::app::socket_path(&data_dir));

@@ -15,12 +15,16 @@
 //! never values but paths of files; a relative path starts at the folder of the
 //! site's file, also when a variable gives it.
 
+mod alarm;
 mod document;
 mod duration;
 mod finding;
 mod gateway;
+mod http;
 mod journal;
 mod log;
+mod mapping;
+mod mqtt;
 mod network;
 mod once;
 mod reader;
@@ -39,12 +43,16 @@ use std::path::{Path, PathBuf};
 use document::{Document, Text};
 use reader::{Notes, PREFIX, Reader};
 
+pub use alarm::{AlarmConfig, WebhookConfig, WebhookUrl};
 pub use duration::{DisplayDuration, InvalidDuration, parse_duration};
 pub(crate) use finding::sort;
 pub use finding::{ConfigErrors, Finding, LinePlace, Place, Severity, summary};
 pub use gateway::{ClockTrust, GatewayConfig};
+pub use http::HttpConfig;
 pub use journal::{COMMIT_WINDOW_MAX, JournalSettings, QUOTA_MIN, RESERVE_MIN, ResultsSettings, TelemetrySettings};
 pub use log::LogConfig;
+pub use mapping::JsonTopic;
+pub use mqtt::{Broker, MqttConfig, MqttProtocol, MqttTls, TopicConfig};
 pub use network::{InvalidNetwork, IpNetwork};
 pub use size::{ByteSize, InvalidSize};
 pub use source::{LABELS_MAX, SourceConfig};
@@ -69,8 +77,14 @@ pub struct Config {
     pub journal: JournalSettings,
     /// The devices.
     pub sources: Vec<SourceConfig>,
+    /// A venue's broker, if there is one.
+    pub mqtt: Option<MqttConfig>,
     /// The receivers.
     pub uplinks: Vec<UplinkConfig>,
+    /// Where metrics and health are served.
+    pub http: HttpConfig,
+    /// Who is told when results do not get through.
+    pub alarm: AlarmConfig,
     /// What the log tells.
     pub log: LogConfig,
     /// What is doubtful in it, in the order of the file.
@@ -124,6 +138,12 @@ impl Config {
         self.origin.places.get(path).cloned().unwrap_or_else(|| Place::File(self.origin.file.clone()))
     }
 
+    /// The names of all sources and topics.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let topics = self.mqtt.iter().flat_map(|mqtt| &mqtt.topics).map(|topic| topic.name.as_str());
+        self.sources.iter().map(|source| source.name.as_str()).chain(topics)
+    }
+
     /// The site's file.
     pub fn file(&self) -> &Path {
         &self.origin.file
@@ -168,18 +188,28 @@ struct Draft {
     gateway: Option<GatewayConfig>,
     journal: Option<JournalSettings>,
     sources: Option<Vec<SourceConfig>>,
+    mqtt: Option<Option<MqttConfig>>,
     uplinks: Option<Vec<UplinkConfig>>,
+    http: HttpConfig,
+    alarm: Option<AlarmConfig>,
     log: Option<LogConfig>,
 }
 
 impl Draft {
     fn read(reader: &Reader<'_>) -> Self {
         let root = reader.root();
+        let gateway = GatewayConfig::read(&root.section("gateway"));
+        let journal = JournalSettings::read(&root.section("journal"));
+        let sources = SourceConfig::read_all(&root);
+        let names: Vec<_> = sources.iter().flatten().map(|source| source.name.clone()).collect();
         Self {
-            gateway: GatewayConfig::read(&root.section("gateway")),
-            journal: JournalSettings::read(&root.section("journal")),
-            sources: SourceConfig::read_all(&root),
+            gateway,
+            journal,
+            mqtt: MqttConfig::read(&root, &names),
             uplinks: UplinkConfig::read_all(&root),
+            http: HttpConfig::read(&root.section("http"), sources.as_deref().unwrap_or_default()),
+            sources,
+            alarm: AlarmConfig::read(&root.section("alarm")),
             log: LogConfig::read(&root.section("log")),
         }
     }
@@ -195,7 +225,10 @@ impl Draft {
             gateway: self.gateway.expect(noted),
             journal: self.journal.expect(noted),
             sources: self.sources.expect(noted),
+            mqtt: self.mqtt.expect(noted),
             uplinks: self.uplinks.expect(noted),
+            http: self.http,
+            alarm: self.alarm.expect(noted),
             log: self.log.expect(noted),
             warnings: findings,
             origin: Origin { file: file.to_owned(), places },
@@ -214,6 +247,18 @@ impl Config {
         for source in &mut self.sources {
             if let TransportConfig::Serial { port, .. } = &mut source.transport {
                 resolve(port);
+            }
+        }
+        self.alarm.command.as_mut().map(resolve);
+        self.alarm.webhook.as_mut().and_then(|webhook| webhook.ca.as_mut()).map(resolve);
+        if let Some(mqtt) = &mut self.mqtt {
+            mqtt.password_file.as_mut().map(resolve);
+            if let Some(tls) = &mut mqtt.tls {
+                resolve(&mut tls.ca);
+                if let Some((cert, key)) = &mut tls.identity {
+                    resolve(cert);
+                    resolve(key);
+                }
             }
         }
         for tls in self.uplinks.iter_mut().filter_map(|uplink| uplink.tls.as_mut()) {

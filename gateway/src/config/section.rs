@@ -182,6 +182,11 @@ impl<'a> Section<'a> {
         (!section.layers.is_empty()).then_some(section)
     }
 
+    /// Lets a table of another text stand in for the keys that this one does not give.
+    pub(super) fn add_defaults(&mut self, document: &'a Document<'a>, table: &'a DeTable<'a>) {
+        self.layers.push((document, table));
+    }
+
     /// The tables of `[[key]]`.
     pub(super) fn sections(&self, key: &'static str) -> Vec<Section<'a>> {
         self.known.borrow_mut().push(key);
@@ -278,7 +283,9 @@ impl<'a> Section<'a> {
     }
 
     fn unknown(&self, key: &str) -> Finding {
-        let known = self.known.borrow();
+        let mut known = self.known.borrow().clone();
+        // A table is asked for as a key and as a table.
+        known.dedup();
         let near = did_you_mean(nearest(key, known.iter().copied()));
         let place = if self.path.is_empty() { "the top level".to_owned() } else { format!("`{}`", self.path) };
         let help = match known.len() {

@@ -8,6 +8,7 @@ use venue_devices::{DEVICES, DeviceType, Parity, Role};
 use venue_schema::{GatewayId, v1::Lane};
 
 use super::gateway::ClockTrust;
+use super::mqtt::MqttProtocol;
 
 /// Why a value is refused, and what would be accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +82,12 @@ words!(
 );
 words!(Role, "a role", "\"active\"", &[("active", Role::Active), ("listen-only", Role::ListenOnly)]);
 words!(Lane, "a lane", "\"results\"", &[("results", Lane::Results), ("telemetry", Lane::Telemetry)]);
+words!(
+    MqttProtocol,
+    "a version of MQTT",
+    "\"auto\"",
+    &[("auto", MqttProtocol::Auto), ("5", MqttProtocol::V5), ("3.1.1", MqttProtocol::V3_1_1)]
+);
 words!(Parity, "a parity", "\"none\"", &[("none", Parity::None), ("even", Parity::Even), ("odd", Parity::Odd)]);
 
 impl Setting for bool {

@@ -52,7 +52,7 @@ impl SourceConfig {
     /// Reads every `[[source]]`; none if one of them is wrong.
     pub(super) fn read_all(root: &Section<'_>) -> Option<Vec<Self>> {
         let sections = root.sections("source");
-        if !root.has("source") {
+        if !root.has("source") && !root.has("mqtt") {
             root.warning(root.place(), "there is no source: no device is read", "add a `[[source]]` for each device");
         }
         let mut seen = Seen::default();
@@ -85,7 +85,7 @@ impl SourceConfig {
     }
 }
 
-fn read_labels(section: &Section<'_>) -> BTreeMap<String, String> {
+pub(super) fn read_labels(section: &Section<'_>) -> BTreeMap<String, String> {
     let labels = section.texts("labels");
     if labels.len() > LABELS_MAX {
         let message = format!("{} labels are too many for every event", labels.len());
@@ -94,7 +94,7 @@ fn read_labels(section: &Section<'_>) -> BTreeMap<String, String> {
     labels
 }
 
-fn read_alarm(section: &Section<'_>) -> Option<Duration> {
+pub(super) fn read_alarm(section: &Section<'_>) -> Option<Duration> {
     let Given { value, place } = section.optional::<Duration>("silence_alarm")?;
     if value.is_zero() {
         section.error(

@@ -52,6 +52,20 @@ fn a_full_quota_refuses_what_senders_keep() {
     );
 }
 
+/// What a backlog holds of the disk is counted by whole segments, from the one that its first record is in: all of them
+/// at first, then ever less as the centre takes it, and one when nothing waits.
+#[test]
+fn a_backlog_holds_whole_segments() {
+    let (journal, _) = open(&MemoryStorage::new());
+    let taken = fill(&journal, 1);
+    let used = journal.status().lanes.results.used_bytes;
+    assert_eq!(journal.disk_bytes_from(RESULTS, Sequence(1)), used);
+    let held: Vec<_> = (1..=taken + 1).map(|first| journal.disk_bytes_from(RESULTS, Sequence(first))).collect();
+    let segment = config().segment_bytes;
+    assert!(held.windows(2).all(|pair| pair[0] == pair[1] || pair[0] == pair[1] + segment), "{held:?}");
+    assert_eq!(held.last(), Some(&segment));
+}
+
 /// What nobody keeps goes into the reserve. When that is full too, the loss is told durably at its first
 /// event, counted, and closed when space returns; the events taken are all there.
 #[test]
