@@ -197,7 +197,20 @@ impl App {
             let operations = Operations::new(control.clone(), progress);
             threads.push(operations::start(listener, operations, stopping)?);
         }
-        Ok(Self { control, pulse, clock, journal, own, commits, sources, sessions, uplinks, stop, threads, commit_thread })
+        Ok(Self {
+            control,
+            pulse,
+            clock,
+            journal,
+            own,
+            commits,
+            sources,
+            sessions,
+            uplinks,
+            stop,
+            threads,
+            commit_thread,
+        })
     }
 
     /// What the control socket answers from.

@@ -84,13 +84,7 @@ impl Sessions {
             let topics: Vec<_> = of_lane.iter().map(|topic| Topic::new(config, topic, journal, &arrival)).collect();
             sessions.topics.extend(of_lane.into_iter().zip(topics.iter().map(|topic| Arc::clone(&topic.state))));
             let peer = mqtt.broker.to_string();
-            let intake = LaneIntake {
-                peer,
-                topics,
-                clock: Arc::clone(clock),
-                commits: commits.clone(),
-                arrival,
-            };
+            let intake = LaneIntake { peer, topics, clock: Arc::clone(clock), commits: commits.clone(), arrival };
             let (durable, stopping) = (durable.clone(), stopping.clone());
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let name = if lane == Lane::Results { "mqtt-results" } else { "mqtt-telemetry" };
