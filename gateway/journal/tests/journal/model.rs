@@ -301,7 +301,9 @@ impl World {
                 }
             }
             for (sequence, element) in &elements {
-                if let Some(number) = element.number() {
+                // An older copy is no sign of one that was taken again, after damage made the journal forget.
+                let is_new = model.durable.get(sequence) != Some(element);
+                if let Some(number) = element.number().filter(|_| is_new) {
                     model.see(number);
                 }
                 model.durable.insert(*sequence, element.clone());
@@ -406,7 +408,7 @@ proptest! {
 
     /// With bad sectors now and then: only what was in them is set aside, and nothing silently.
     #[test]
-    #[ignore = "fails about once in 2,000 cases; model or journal, see the known limits in ARCHITECTURE.md"]
+    #[ignore = "finds a fault of the journal about once in 1,200 cases: see the known limits in ARCHITECTURE.md"]
     fn bad_sectors_cost_only_what_was_in_them(actions in actions(true)) {
         run(&actions);
     }
