@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     config::MAX_SEGMENT_BYTES,
-    format::{FileName, SegmentNote},
+    format::{COMMIT_HEADER_BYTES, FileName, SegmentNote},
     interval::IntervalSet,
     segment::{Met, WalkEnd},
     storage::Storage,
@@ -38,9 +38,9 @@ impl Replay {
     /// would prove it may stand in the same sector. As many sequences as fit count as durable, so that none is given again.
     pub(super) fn miss_end(&mut self, lane: Lane, last_commit: u64, next: Sequence, end: &WalkEnd) {
         let bytes = end.unread.intervals();
-        // A commit may begin before the bad page: then what can be read of it looks torn.
-        let reaches = |first: u64| first <= end.offset || end.torn_bytes > 0;
-        if let Some((_, last)) = bytes.iter().rfind(|(first, last)| reaches(*first) && last_commit <= *last) {
+        // The header of the next commit may begin before the bad page.
+        let next_header_end = end.offset + COMMIT_HEADER_BYTES;
+        if let Some((_, last)) = bytes.iter().rfind(|(first, last)| *first < next_header_end && last_commit <= *last) {
             let behind = (last + 1).saturating_sub(end.offset).div_ceil(LEAST_RECORD_BYTES);
             let last = next.plus(behind).previous();
             if last > self.mark[lane] {

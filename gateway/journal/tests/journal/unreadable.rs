@@ -152,6 +152,39 @@ fn a_bad_sector_at_the_end_may_have_held_durable_events() {
     goes_on(&disk, journal, 21);
 }
 
+/// A large result and a small one, each with a commit of its own; killed. Says the lane's last segment and where its last byte stands.
+fn killed_behind_two_commits(large: usize) -> (MemoryStorage, String, u64) {
+    let disk = filled(1, 100);
+    let (journal, _) = open(&disk);
+    for (number, evidence) in [(2, large), (3, 1)] {
+        append(&journal, RESULTS, journal.source("finish"), number, evidence, false).unwrap();
+        commit_all(&journal, at(2));
+    }
+    drop(journal);
+    disk.kill();
+    let name = files(&disk, "results").pop().unwrap();
+    let last_byte = disk.contents(&name).unwrap().iter().rposition(|byte| *byte != 0).unwrap();
+    (disk, name, last_byte as u64)
+}
+
+/// The last page of a lane cannot be read. Wherever it begins, within the last commit's record, within the commit's header or before
+/// both, no sequence of that commit is given again.
+#[test]
+fn a_last_commit_that_runs_into_a_bad_sector_may_have_been_durable() {
+    let (_, _, last_byte) = killed_behind_two_commits(LARGE);
+    let to_page = (PAGE - last_byte % PAGE) as usize;
+    for into_page in (0..320).step_by(8) {
+        let (disk, name, last_byte) = killed_behind_two_commits(LARGE + to_page + into_page);
+        disk.unreadable(&name, last_byte, last_byte);
+        let (journal, _) = open(&disk);
+        let appended = append(&journal, RESULTS, journal.source("finish"), 4, 100, false).unwrap();
+        let Appended::Stored { sequence, .. } = appended else { panic!("{into_page}: {appended:?}") };
+        assert!(sequence > Sequence(3), "{into_page}: {sequence} is given again");
+        commit_all(&journal, at(3));
+        goes_on(&disk, journal, 5);
+    }
+}
+
 /// A bad sector where nothing is written yet costs nothing but a new segment: to write into its page would fail.
 #[test]
 fn a_bad_sector_behind_the_last_commit_is_not_written_to() {
