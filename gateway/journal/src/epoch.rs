@@ -120,6 +120,7 @@ impl<S: Storage> Journal<S> {
                     durable: PerLane::default(),
                     proven: PerLane::default(),
                     unsynced: PerLane::default(),
+                    carries: PerLane::default(),
                     halted: None,
                     scratch: Vec::new(),
                     trimmed_keys: 0,

@@ -53,6 +53,8 @@ pub(crate) struct Writer<F> {
     pub(crate) proven: PerLane<Sequence>,
     /// Taken from the stage and not known to be durable.
     pub(crate) unsynced: PerLane<Option<Batch>>,
+    /// What is unsynced may stand in an older segment, and have been durable: the next segment carries it.
+    pub(crate) carries: PerLane<bool>,
     pub(crate) halted: Option<String>,
     pub(crate) scratch: Vec<u8>,
     pub(crate) trimmed_keys: u64,

@@ -129,6 +129,7 @@ fn assemble<S: Storage>(
         durable: replay.mark,
         proven: replay.mark,
         unsynced: PerLane::default(),
+        carries: PerLane::default(),
         halted: None,
         scratch: Vec::new(),
         trimmed_keys: 0,
@@ -328,13 +329,14 @@ impl<S: Storage> Journal<S> {
             }
         }
         let PerLane { results, telemetry } = kept;
-        for (lane, mut kept) in [(Lane::Results, results), (Lane::Telemetry, telemetry)] {
-            match self.write_lane(&mut writer, lane, &mut kept, &skips[lane], now) {
+        for (lane, kept) in [(Lane::Results, results), (Lane::Telemetry, telemetry)] {
+            writer.carries[lane] = !kept.is_empty();
+            writer.unsynced[lane] = Some(kept).filter(|kept| !kept.is_empty());
+            match self.write_lane(&mut writer, lane, &skips[lane], now) {
                 // With no space to say so, the range is found and declared at the next opening.
                 Ok(()) | Err(WriteFailure::NoSpace(_)) => {}
                 Err(failure) => return Err(self.fail(&mut writer, failure).into()),
             }
-            writer.unsynced[lane] = Some(kept).filter(|kept| !kept.is_empty());
         }
         Ok(())
     }
@@ -343,12 +345,11 @@ impl<S: Storage> Journal<S> {
         &self,
         writer: &mut Writer<S::File>,
         lane: Lane,
-        tail: &mut Batch,
         skips: &[Skip],
         now: Duration,
     ) -> Result<(), WriteFailure> {
         if writer.lanes[lane].size == 0 {
-            self.rotate_with(writer, lane, tail, now)?;
+            self.rotate(writer, lane, now)?;
         }
         for skip in skips {
             if writer.lanes[lane].margin() < SEGMENT_MARGIN_BYTES / 2 {

@@ -132,6 +132,7 @@ impl<S: Storage> Journal<S> {
                 }
             }
         }
+        writer.carries[lane] = false;
         lock(&self.inner.stage).lanes[lane].must_retry = false;
         Ok(count)
     }
@@ -146,7 +147,9 @@ impl<S: Storage> Journal<S> {
     ) -> Result<u64, WriteFailure> {
         let (count, bytes) = batch.prefix(usize::try_from(writer.lanes[lane].room()).unwrap_or(usize::MAX));
         if count == 0 {
-            return self.rotate(writer, lane, now).map(|()| 0);
+            let mut nothing = Batch::starting_at(batch.first);
+            let carried = if writer.carries[lane] { batch } else { &mut nothing };
+            return self.rotate_with(writer, lane, carried, now);
         }
         writer.put_commit(lane, batch.first, count, &batch.bytes[..bytes])?;
         let durable = if count == batch.records.len() {

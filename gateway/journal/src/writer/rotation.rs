@@ -16,21 +16,28 @@ use crate::{
 };
 
 impl<S: Storage> Journal<S> {
-    /// Begins the next segment of a lane: everything staged before is durable or still in a batch behind it.
+    /// Begins the next segment of a lane, with what it must carry.
     pub(crate) fn rotate(&self, writer: &mut Writer<S::File>, lane: Lane, now: Duration) -> Result<(), WriteFailure> {
         let mut nothing = Batch::starting_at(writer.durable[lane].next());
-        self.rotate_with(writer, lane, &mut nothing, now)
+        let Some(mut carried) = writer.unsynced[lane].take_if(|_| writer.carries[lane]) else {
+            return self.rotate_with(writer, lane, &mut nothing, now).map(|_| ());
+        };
+        let rotated = self.rotate_with(writer, lane, &mut carried, now);
+        writer.carries[lane] = !carried.is_empty();
+        writer.unsynced[lane] = Some(carried).filter(|carried| !carried.is_empty());
+        rotated.map(|_| ())
     }
 
-    /// Begins the next segment of a lane with records that may be durable in an older one, which the
-    /// new one supersedes: they are in it before it has its name. What does not fit is left in the batch.
-    pub(crate) fn rotate_with(
+    /// Begins the next segment of a lane with records that may stand, and be durable, in an older one, which the
+    /// new one supersedes: they are in it before it has its name. What does not fit is left in the batch. Returns how
+    /// many it carries.
+    pub(super) fn rotate_with(
         &self,
         writer: &mut Writer<S::File>,
         lane: Lane,
         carried: &mut Batch,
         now: Duration,
-    ) -> Result<(), WriteFailure> {
+    ) -> Result<u64, WriteFailure> {
         let storage = &*self.inner.storage;
         let mut others = lock(&self.inner.spares).ready.len();
         let (spare, (entry, lane_writer, count)) = loop {
@@ -63,7 +70,7 @@ impl<S: Storage> Journal<S> {
             let durable = carried.split_front(count, bytes);
             self.publish(writer, lane, &durable, now);
         }
-        Ok(())
+        Ok(count as u64)
     }
 
     /// Writes a spare as the next segment: header, checkpoint and carried records are durable before the

@@ -408,7 +408,6 @@ proptest! {
 
     /// With bad sectors now and then: only what was in them is set aside, and nothing silently.
     #[test]
-    #[ignore = "finds a fault of the journal about once in 1,200 cases: see the known limits in ARCHITECTURE.md"]
     fn bad_sectors_cost_only_what_was_in_them(actions in actions(true)) {
         run(&actions);
     }

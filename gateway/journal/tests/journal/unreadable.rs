@@ -185,6 +185,45 @@ fn a_last_commit_that_runs_into_a_bad_sector_may_have_been_durable() {
     }
 }
 
+/// The newest segment has a bad sector, so that the next must be begun, and the disk is full. What the last commit before a kill holds
+/// was durable, and waits in memory to be written again. When there is space, and the power is cut while the next segment is
+/// begun, wherever that is, it is still there: what supersedes it carries it.
+#[test]
+fn what_waits_for_space_outlives_the_beginning_of_the_next_segment() {
+    for (operations, declares) in (0..=12).flat_map(|it| [(it, false), (it, true)]) {
+        let disk = filled(3, LARGE);
+        let (journal, _) = open(&disk);
+        append(&journal, RESULTS, journal.source("finish"), 4, 100, false).unwrap();
+        commit_all(&journal, at(2));
+        let before = read(&journal, RESULTS)[&4].clone();
+        drop(journal);
+        disk.kill();
+        lose_event(&disk, 2);
+        files(&disk, "spare").iter().for_each(|name| disk.unopenable(name));
+        disk.set_capacity(Some(0));
+        let (journal, _) = open(&disk);
+        assert_eq!(journal.status().lanes.results.last_durable, Sequence(3), "there is no space for it");
+        disk.set_capacity(None);
+        journal.housekeep(at(3)).unwrap();
+        disk.cut_power_at(disk.operations() + operations);
+        if declares {
+            // A reader meets another bad sector, and what says so asks for the next segment first.
+            lose_event(&disk, 3);
+            drop(journal.declare_quarantined(RESULTS, Sequence(3), Sequence(3), at(3)));
+        }
+        drop(journal.commit(at(3)));
+        drop(journal);
+        disk.cut_power();
+        disk.restart(operations);
+        let (journal, _) = open(&disk);
+        assert_eq!(read_from(&journal, RESULTS, 4).get(&4), Some(&before), "{operations}, {declares}");
+        if declares {
+            journal.declare_quarantined(RESULTS, Sequence(3), Sequence(3), at(4)).unwrap();
+        }
+        goes_on(&disk, journal, 5);
+    }
+}
+
 /// A bad sector where nothing is written yet costs nothing but a new segment: to write into its page would fail.
 #[test]
 fn a_bad_sector_behind_the_last_commit_is_not_written_to() {
