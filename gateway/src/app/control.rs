@@ -13,8 +13,8 @@ use std::{
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::{UnixListener, UnixStream},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Interest},
+    net::{UnixListener, UnixStream, unix::OwnedWriteHalf},
 };
 use venue_journal::{Directory, Journal, Limits, ReadError, ReadItem};
 use venue_schema::{
@@ -38,6 +38,8 @@ use crate::{
 const REQUEST_BYTES: u64 = 4 * 1024;
 /// Clients served at a time; further ones wait in the listener's queue.
 const CLIENTS: usize = 16;
+/// So long a client may take to say what it asks.
+const REQUEST_TIME: Duration = Duration::from_secs(5);
 /// How often a following `tail` looks for new events.
 const FOLLOW: Duration = Duration::from_millis(50);
 
@@ -115,7 +117,8 @@ impl Control {
     async fn answer(&self, stream: UnixStream) -> io::Result<()> {
         let (reader, mut writer) = stream.into_split();
         let mut line = String::new();
-        BufReader::new(reader.take(REQUEST_BYTES)).read_line(&mut line).await?;
+        let mut request = BufReader::new(reader.take(REQUEST_BYTES));
+        tokio::time::timeout(REQUEST_TIME, request.read_line(&mut line)).await??;
         match serde_json::from_str(&line) {
             Ok(Request::Status) => {
                 let control = self.clone();
@@ -124,18 +127,15 @@ impl Control {
                 answer.push(b'\n');
                 writer.write_all(&answer).await
             }
+            Ok(Request::Tail { lane: Some(lane), .. }) if Lane::ALL.iter().all(|it| it.name() != lane) => {
+                writer.write_all(format!("{{\"error\":\"no lane is called {lane}\"}}\n").as_bytes()).await
+            }
             Ok(Request::Tail { last, follow, lane }) => self.tail(&mut writer, last, follow, lane.as_deref()).await,
             Err(error) => writer.write_all(format!("{{\"error\":\"not a request: {error}\"}}\n").as_bytes()).await,
         }
     }
 
-    async fn tail(
-        &self,
-        writer: &mut (impl tokio::io::AsyncWrite + Unpin),
-        last: u64,
-        follow: bool,
-        only: Option<&str>,
-    ) -> io::Result<()> {
+    async fn tail(&self, writer: &mut OwnedWriteHalf, last: u64, follow: bool, only: Option<&str>) -> io::Result<()> {
         let wanted = Lane::ALL.into_iter().filter(|lane| only.is_none_or(|name| name == lane.name()));
         let mut lanes: Vec<TailLane> = wanted.map(|lane| TailLane::new(&self.journal, lane, last)).collect();
         loop {
@@ -148,6 +148,8 @@ impl Control {
             }
             match (wrote, follow) {
                 (true, _) => {}
+                // A client that is gone is noticed though there is nothing to tell it.
+                (false, true) if writer.ready(Interest::WRITABLE).await?.is_write_closed() => return Ok(()),
                 (false, true) => tokio::time::sleep(FOLLOW).await,
                 (false, false) => return Ok(()),
             }
@@ -211,7 +213,7 @@ impl Control {
             delivering: behind.delivering,
             halted: journal.halted.clone(),
             full: results.full,
-            lost: self.sources.lost(),
+            lost: [self.sources.lost(), self.sessions.lost()].concat(),
             dark: [self.sources.dark(), self.sessions.dark()].concat(),
             unread: self.sources.unread(),
             no_uplink: self.uplinks.is_empty(),

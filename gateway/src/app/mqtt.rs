@@ -88,7 +88,11 @@ impl Sessions {
             let (durable, stopping) = (durable.clone(), stopping.clone());
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let name = if lane == Lane::Results { "mqtt-results" } else { "mqtt-telemetry" };
-            let run = move || runtime.block_on(session::run(options, intake, durable, stopping));
+            let run = move || {
+                runtime.block_on(session::run(options, intake, durable, stopping));
+                // A look-up of a name that nobody answers is not waited for.
+                runtime.shutdown_background();
+            };
             lock(&sessions.threads).push(spawn(name, run)?);
         }
         Ok(sessions)
@@ -103,6 +107,13 @@ impl Sessions {
     /// State of every topic at `now`.
     pub(super) fn status(&self, now: Duration) -> Vec<SourceStatus> {
         self.topics.iter().map(|(config, state)| lock(state).status(config, now)).collect()
+    }
+
+    /// Topics of results that lost events since the start: name, and how many.
+    pub(super) fn lost(&self) -> Vec<(String, u64)> {
+        let of_results = self.topics.iter().filter(|(config, _)| config.lane == Lane::Results);
+        let lost = of_results.map(|(config, state)| (config.name.clone(), lock(state).counters.lost));
+        lost.filter(|(_, count)| *count > 0).collect()
     }
 
     /// Topics of results that are not heard, since their broker is not: name, and since when in UTC ns.

@@ -204,6 +204,8 @@ pub(super) fn start<S: Storage>(
                 () = beat.keep(&clock) => {}
             }
         });
+        // A look-up of a name that nobody answers is not waited for.
+        runtime.shutdown_background();
     })
 }
 

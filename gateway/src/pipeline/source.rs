@@ -271,7 +271,10 @@ impl<S: Storage> SourcePipeline<S> {
         }
     }
 
+    /// Only what the device said can be refused, and is waited for before the device is answered: what the gateway says
+    /// of it has nobody else who keeps it, and may go to another lane.
     fn append(&mut self, said: Said<'_>, lane: Lane, event: &v1::Event, arrival: &Arrival) {
+        let by_device = matches!(said, Said::ByDevice);
         let bytes = event.encode_to_vec();
         let identity = match &event.identity {
             None => IdentityRef::None,
@@ -289,7 +292,7 @@ impl<S: Storage> SourcePipeline<S> {
             lane,
             source: self.source,
             identity,
-            refusable: self.refusable,
+            refusable: self.refusable && by_device,
             event: &bytes,
             receive_utc_ns: arrival.received.utc_ns,
             receive_monotonic_ns: nanoseconds(arrival.received.monotonic),
@@ -302,13 +305,15 @@ impl<S: Storage> SourcePipeline<S> {
         };
         drop(stage);
         match appended {
-            Ok(Appended::Stored { lane, sequence }) => {
-                self.counters.events += 1;
-                self.waiting.until(lane, sequence);
-            }
-            Ok(Appended::Known { lane, sequence }) => {
-                self.counters.known += 1;
-                self.waiting.until(lane, sequence);
+            Ok(stored) => {
+                let (Appended::Stored { lane, sequence } | Appended::Known { lane, sequence }) = stored;
+                match stored {
+                    Appended::Stored { .. } => self.counters.events += 1,
+                    Appended::Known { .. } => self.counters.known += 1,
+                }
+                if by_device {
+                    self.waiting.until(lane, sequence);
+                }
             }
             Err(AppendError::Lost { .. } | AppendError::TooLarge { .. }) => self.counters.lost += 1,
             Err(AppendError::Full { .. } | AppendError::Halted) => {
@@ -414,7 +419,21 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use jiff::tz::TimeZone;
+    use venue_devices::DeviceType;
+    use venue_journal::{
+        JournalConfig,
+        simulated::{Fault, MemoryStorage},
+    };
+    use venue_schema::{GatewayId, JournalEpoch};
+
     use super::*;
+    use crate::{
+        clock::{BootId, Quality},
+        pipeline::SourceSettings,
+    };
 
     fn marks(results: u64, telemetry: u64) -> Watermarks {
         Watermarks { results: Sequence(results), telemetry: Sequence(telemetry) }
@@ -463,5 +482,48 @@ mod tests {
         assert_eq!(waiting.bursts.len(), WAITING_BURSTS);
         assert_eq!(waiting.durable(marks(4_999, 0)), WAITING_BURSTS as u64 - 1);
         assert_eq!(waiting.durable(marks(5_000, 0)), 5_000);
+    }
+
+    fn arrival() -> Arrival {
+        let quality = Quality { sync_state: v1::SyncState::Unspecified, maximum_error: None, date_known: false };
+        let received = Received { monotonic: Duration::from_secs(1), utc_ns: None };
+        Arrival { received, quality, boot_id: BootId([1; 16]) }
+    }
+
+    /// The broker of a topic is back while the journal takes nothing: what the gateway says of that, and that the gap is over, waits in
+    /// memory. It is no message that found no room, which the broker would have to send again.
+    #[test]
+    fn what_the_gateway_says_itself_is_never_refused() {
+        let disk = MemoryStorage::new();
+        let config = JournalConfig::new(GatewayId::new("gw-1").unwrap(), "v", JournalEpoch::from_bytes([7; 16]));
+        let (journal, _) = Journal::open(disk.clone(), config, Duration::ZERO).unwrap();
+        let settings = SourceSettings {
+            venue_id: "v".to_owned(),
+            name: "gates".to_owned(),
+            device: DeviceType::find("nmea").unwrap(),
+            device_id: "gates".to_owned(),
+            principal: "mqtt:gateway".to_owned(),
+            role: Role::ListenOnly,
+            lane: Some(Lane::Results),
+            labels: BTreeMap::new(),
+            zone: TimeZone::UTC,
+        };
+        let (mut pipeline, now) = (SourcePipeline::new(journal.clone(), settings, &arrival()), arrival());
+        pipeline.line(&now, &LineEvent::Connected { peer: "broker" });
+        pipeline.line(&now, &LineEvent::Disconnected { reason: "gone" });
+        disk.fail_at(disk.operations() + 1, Fault::Refused);
+        journal.commit(Duration::ZERO).unwrap_err();
+
+        pipeline.message(BTreeMap::new(), true);
+        pipeline.line(&now, &LineEvent::Connected { peer: "broker" });
+        pipeline.resumed(&now, true);
+        assert!(!pipeline.has_refused());
+        let said_by_the_gateway = pipeline.ends();
+        assert_eq!(said_by_the_gateway, Watermarks::default(), "no acknowledgement waits for it");
+        pipeline.rejected(&now, "bad_value", "no number", b"{}");
+        assert!(pipeline.has_refused(), "a message is");
+
+        journal.reopen(Duration::ZERO).unwrap();
+        assert!(journal.open_gaps().is_empty());
     }
 }

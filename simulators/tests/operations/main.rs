@@ -50,6 +50,31 @@ fn of_results(name: &str) -> String {
     format!("{name}{{uplink=\"centre\",lane=\"results\"}}")
 }
 
+/// More than are served at a time follow the events of a venue where nothing happens, ask nothing at all, or ask for a lane that there is
+/// not, and are gone: `status` is answered all the same.
+#[tokio::test]
+async fn clients_of_the_control_socket_that_are_gone_leave_their_places() {
+    let mut stage = Stage::set().await;
+    let timer = Timer::start("timer-a");
+    stage.configure(SMALL, &timer.source());
+    stage.gateway.start().unwrap();
+    timer.until_asked_again(0).await;
+    stage.until(is_delivering).await;
+    let socket = stage.data_dir().join("control.sock");
+    let requests = [
+        "{\"command\":\"tail\",\"last\":0,\"follow\":true,\"lane\":\"results\"}\n",
+        "",
+        "{\"command\":\"tail\",\"last\":0,\"follow\":true,\"lane\":\"x\"}\n",
+    ];
+    for request in requests {
+        for _ in 0..20 {
+            let mut client = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+            client.write_all(request.as_bytes()).unwrap();
+        }
+    }
+    stage.until(is_delivering).await;
+}
+
 /// Events flow, the link is cut and comes back, the device falls silent and goes away: the numbers follow, and each page
 /// says what it is for.
 #[tokio::test]

@@ -5,8 +5,6 @@ use std::{
     time::Duration,
 };
 
-use venue_schema::v1::Lane;
-
 use crate::{
     alarm::{Alarm, Condition},
     app::{
@@ -61,10 +59,10 @@ impl Watcher {
     pub(super) fn new(config: &Config) -> Self {
         let alarmed = config.sources.iter().filter(|source| source.silence_alarm.is_some()).map(|it| it.name.clone());
         let topics = config.mqtt.iter().flat_map(|mqtt| &mqtt.topics);
-        let of_results = topics.filter(|topic| topic.lane == Lane::Results).map(|it| it.name.clone());
+        let topics = topics.filter(|topic| topic.silence_alarm.is_some()).map(|it| it.name.clone());
         Self {
             results_wait: config.alarm.results_wait,
-            watched: alarmed.chain(of_results).collect(),
+            watched: alarmed.chain(topics).collect(),
             lost: BTreeMap::new(),
             faults: BTreeMap::new(),
             halts: 0,
@@ -152,9 +150,10 @@ tcp = { connect = \"127.0.0.1:4001\" }
 [mqtt]
 broker = \"mqtt://127.0.0.1\"
 [[mqtt.topic]]
-name = \"gates\"
+name = \"humidity\"
 device = \"ttn-v3\"
-lane = \"results\"
+lane = \"telemetry\"
+silence_alarm = \"1h\"
 ";
         Config::parse("site.toml", text, []).unwrap()
     }
@@ -185,7 +184,7 @@ lane = \"results\"
                 source("finish", true),
                 source("noise", false),
                 source("wind", false),
-                source("gates", false),
+                source("humidity", false),
             ],
             uplinks: vec![uplink("centre", true), uplink("second", false)],
             ..Status::default()
@@ -235,7 +234,7 @@ lane = \"results\"
         check(&state(0, "silent"), &["source_not_heard/finish"]);
         check(&state(1, "disconnected"), &[]);
         check(&state(2, "disconnected"), &["source_not_heard/wind"]);
-        check(&state(3, "refused by the broker"), &["source_not_heard/gates"]);
+        check(&state(3, "refused by the broker"), &["source_not_heard/humidity"]);
         check(&state(1, "stopped by a fault"), &["source_fault/noise"]);
         let unread = |source: usize| move |it: &mut Look| it.status.sources[source].gap_since = Some(String::new());
         check(&unread(0), &["source_unread/finish"]);
