@@ -8,6 +8,8 @@
 //! | [`link`] | the network | latency, rate, stalls, cut, black hole |
 //! | [`cloud`] | the receiver | slow acknowledgements, refusals, resets, amnesia, lies |
 //! | [`demo`] | a race at a venue, with a verdict | runners, sabotage |
+//! | [`load`] | a chronometer that prints as fast as it is read, and the numbers | rows, runs, backlog |
+//! | [`authority`] | who signs the bench's certificates | – |
 //! | [`gateway`] | the real gateway, as a process | start, kill, stop, wait for its status |
 //! | [`cli`] | the command line over them | – |
 //!
@@ -16,6 +18,7 @@
 //! passes here passes there. What this crate never does: mock a protocol, or depend on
 //! the insides of the gateway.
 
+pub mod authority;
 pub mod broker;
 pub mod cli;
 pub mod clock;
@@ -24,6 +27,7 @@ pub mod demo;
 pub mod device;
 pub mod gateway;
 pub mod link;
+pub mod load;
 pub mod quantity;
 pub mod random;
 pub mod sensors;

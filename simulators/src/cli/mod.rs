@@ -5,6 +5,7 @@ mod console;
 mod demo;
 mod device;
 mod link;
+mod load;
 mod sensors;
 
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ enum Command {
     Cloud(cloud::CloudArguments),
     /// A user-space network link: latency, rate, stalls, cuts, black holes.
     Link(link::LinkArguments),
+    /// Load through the real gateway: the numbers.
+    Load(load::LoadArguments),
     /// A fleet of MQTT sensors.
     Sensors(sensors::SensorsArguments),
 }
@@ -47,6 +50,7 @@ impl Cli {
         let ran = runtime.block_on(async {
             match self.command {
                 Command::Demo(arguments) => return demo::run(arguments).await,
+                Command::Load(arguments) => return load::run(arguments).await,
                 Command::Device(arguments) => device::run(arguments).await?,
                 Command::Cloud(arguments) => cloud::run(arguments).await?,
                 Command::Link(arguments) => link::run(arguments).await?,

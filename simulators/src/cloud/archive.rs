@@ -82,6 +82,14 @@ impl Archive {
         }
     }
 
+    /// Events that came out of their device's order, as far as a store in memory can tell.
+    pub(super) fn out_of_order(&self) -> u64 {
+        match &self.kind {
+            Kind::Sqlite(_) => 0,
+            Kind::Memory { store, .. } => store.descending(),
+        }
+    }
+
     /// Marks of all lanes.
     pub(super) fn marks(&mut self) -> Result<Vec<(LaneKey, Mark)>, StoreFault> {
         match &mut self.kind {

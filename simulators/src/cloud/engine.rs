@@ -307,6 +307,7 @@ impl Engine {
             lanes: lanes.collect(),
             stored: totals.stored,
             seen_again: totals.seen_again,
+            out_of_order: self.archive.out_of_order(),
             pending: self.receiver.has_pending(),
             streams: self.streams.len() as u64,
             connections_reset: *self.resets.borrow(),

@@ -41,6 +41,8 @@ pub struct Snapshot {
     pub stored: u64,
     /// Events that came although their identity was held, since the start.
     pub seen_again: u64,
+    /// Events that came before one that their device said earlier, as far as their keys tell; only a store in memory looks.
+    pub out_of_order: u64,
     /// Whether anything has come that is not stored yet.
     pub pending: bool,
     /// Streams that stand, one a lane.

@@ -199,9 +199,9 @@ async fn a_disk_that_fails_or_hangs_is_told() {
 /// Prometheus' own tool has nothing to say against it.
 #[tokio::test]
 async fn what_is_documented_is_what_is_served() {
-    let (authority, timer) = (Authority::new("venue authority"), Timer::start("timer-a"));
+    let (authority, timer) = (Authority::new("venue authority").unwrap(), Timer::start("timer-a"));
     let mut stage = Stage::set_with(|folder| {
-        authority.equip(folder);
+        authority.equip(folder, GATEWAY).unwrap();
         CloudConfig { tls: Some(centre_files(folder)), ..cloud_in(folder) }
     })
     .await;
@@ -233,7 +233,7 @@ async fn what_is_documented_is_what_is_served() {
     let expiry = "venue_uplink_certificate_expiry_timestamp_seconds{uplink=\"centre\",certificate=\"gateway\"}";
     let in_2090 = 3_786_912_000.0;
     assert_eq!(scrape.value(expiry), in_2090);
-    authority.sign(&stage.path(""), "gateway", GATEWAY, stage::certificates::Ends::Early);
+    authority.sign(&stage.path(""), "gateway", GATEWAY, stage::certificates::Ends::Early).unwrap();
     assert!(Scrape::of(address).await.value(expiry) < in_2090, "a file that is replaced is read again");
 
     promtool(&["check", "metrics"], Path::new("."), &scrape.text);

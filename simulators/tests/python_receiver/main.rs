@@ -157,7 +157,7 @@ async fn a_stream_over_mutual_tls() {
     let Some(python) = interpreter() else { return };
     let stage = Stage::set().await;
     let folder = stage.path("");
-    Authority::new("venue authority").equip(&folder);
+    Authority::new("venue authority").unwrap().equip(&folder, GATEWAY).unwrap();
     let files = centre_files(&folder);
     let options = [("--cert", files.certificate), ("--key", files.key), ("--client-ca", files.client_ca)];
     let options: Vec<OsString> = options.into_iter().flat_map(|(name, file)| [name.into(), file.into()]).collect();

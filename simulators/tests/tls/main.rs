@@ -34,9 +34,9 @@ const KEPT: u16 = 5;
 impl Secured {
     /// Everything in order, and nothing started but the cloud.
     async fn set() -> Self {
-        let (authority, timer) = (Authority::new("venue authority"), Timer::start("timer-a"));
+        let (authority, timer) = (Authority::new("venue authority").unwrap(), Timer::start("timer-a"));
         let stage = Stage::set_with(|folder| {
-            authority.equip(folder);
+            authority.equip(folder, GATEWAY).unwrap();
             with_tls(folder)
         });
         let stage = stage.await;
@@ -45,7 +45,7 @@ impl Secured {
     }
 
     fn sign(&self, stem: &str, name: &str, ends: Ends) {
-        self.authority.sign(&self.stage.path(""), stem, name, ends);
+        self.authority.sign(&self.stage.path(""), stem, name, ends).unwrap();
     }
 
     /// The cloud starts again at the same address with the files as they are now.
@@ -125,9 +125,9 @@ async fn the_centres_certificate_is_for_another_host() {
 #[tokio::test]
 async fn the_centres_authority_is_unknown() {
     let mut secured = Secured::set().await;
-    Authority::new("somebody else").publish(&secured.stage.path("ca.pem"));
+    Authority::new("somebody else").unwrap().publish(&secured.stage.path("ca.pem")).unwrap();
     secured.assert_kept(&["an authority that is not in the `ca` file"]).await;
-    secured.authority.publish(&secured.stage.path("ca.pem"));
+    secured.authority.publish(&secured.stage.path("ca.pem")).unwrap();
     secured.assert_recovered().await;
 }
 

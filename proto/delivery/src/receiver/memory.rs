@@ -1,7 +1,7 @@
 //! A store in memory: marks, digests and identities, and the rows if asked for.
 //! For load and for tests; nothing of it survives the process.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use bytes::Bytes;
 use venue_schema::{GatewayId, JournalEpoch, Sequence};
@@ -63,6 +63,12 @@ impl MemoryStore {
     /// Totals since the store was made.
     pub fn totals(&self) -> Appended {
         self.totals
+    }
+
+    /// Events whose content key sorts before that of the event before them, of the same device in the same lane: of a device whose
+    /// keys count up, those that came out of order.
+    pub fn descending(&self) -> u64 {
+        self.known.descending
     }
 
     /// Lets every operation fail as unavailable, or work again: the store elects a
@@ -137,9 +143,13 @@ impl Store for MemoryStore {
 #[derive(Debug, Clone, Default)]
 struct KnownIdentities {
     numbers: BTreeMap<Vec<u8>, IntervalSet>,
-    keys: BTreeSet<Vec<u8>>,
+    /// 128-bit hashes: two keys that share one are not to be expected before 2⁶⁰ are held.
+    keys: HashSet<u128>,
     /// Reused for look-ups.
     scratch: Vec<u8>,
+    /// Device and key of the last event with a content key, by lane.
+    last: BTreeMap<LaneKey, (Vec<u8>, Vec<u8>)>,
+    descending: u64,
 }
 
 impl KnownIdentities {
@@ -153,7 +163,10 @@ impl KnownIdentities {
         let Ok(identity) = Identity::parse(&element.bytes) else { return true };
         match (identity.key, identity.origin) {
             (Key::Sequence(number), _) => self.insert_number(b'd', &identity, number),
-            (Key::Content { key, occurrence }, _) => self.insert_key(&identity, key, occurrence),
+            (Key::Content { key, occurrence }, _) => {
+                self.note_order(lane, identity.device_id, key);
+                self.insert_key(&identity, key, occurrence)
+            }
             (Key::Origin, Some(origin)) => self.insert_origin(origin),
             (Key::Origin, None) => true,
         }
@@ -169,10 +182,22 @@ impl KnownIdentities {
         self.insert_scratch_number(origin.sequence)
     }
 
+    fn note_order(&mut self, lane: &LaneKey, device_id: &[u8], key: &[u8]) {
+        let Some((last_device, last_key)) = self.last.get_mut(lane) else {
+            self.last.insert(lane.clone(), (device_id.to_vec(), key.to_vec()));
+            return;
+        };
+        self.descending += u64::from(last_device == device_id && key < &last_key[..]);
+        for (held, new) in [(last_device, device_id), (last_key, key)] {
+            held.clear();
+            held.extend_from_slice(new);
+        }
+    }
+
     fn insert_key(&mut self, identity: &Identity<'_>, key: &[u8], occurrence: u64) -> bool {
         let (epoch, occurrence) = (identity.device_epoch.to_le_bytes(), occurrence.to_le_bytes());
         self.begin_key(b'k', &[identity.venue_id, identity.device_id, &epoch, key, &occurrence]);
-        self.keys.insert(self.scratch.clone())
+        self.insert_scratch()
     }
 
     /// A gap is the same gap if it stands for the same range with the same bytes.
@@ -180,7 +205,11 @@ impl KnownIdentities {
         let (number, last) = ((lane.lane() as i32).to_le_bytes(), element.last.0.to_le_bytes());
         let gateway = lane.gateway_id.as_str().as_bytes();
         self.begin_key(b'g', &[gateway, lane.journal_epoch.as_bytes(), &number, &last, &element.bytes]);
-        self.keys.insert(self.scratch.clone())
+        self.insert_scratch()
+    }
+
+    fn insert_scratch(&mut self) -> bool {
+        self.keys.insert(xxhash_rust::xxh3::xxh3_128(&self.scratch))
     }
 
     /// Joins parts with their lengths, so that no two lists of parts are alike.
