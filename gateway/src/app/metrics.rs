@@ -171,6 +171,12 @@ impl Scrape {
         for (name, help, of) in counters {
             to.counter(name, help, sources().map(|it| ([("source", it.name.as_str())], of(it))))?;
         }
+        let possible_duplicates = |lane: Lane| {
+            let of_lane = sources().filter(|it| it.carries_results == (lane == Lane::Results));
+            ([("lane", lane.name())], of_lane.map(|it| it.possible_duplicates).sum::<u64>())
+        };
+        let help = "MQTT messages without a key that may be stored twice after a kill of the gateway";
+        to.counter("venue_mqtt_possible_duplicates", help, Lane::ALL.map(possible_duplicates))?;
         let bad = sources().flat_map(|it| {
             let mut kinds: BTreeMap<_, _> = BAD.map(|kind| (kind.name(), 0)).into();
             kinds.extend(it.bad.iter().map(|(kind, count)| (kind.as_str(), *count)));

@@ -55,6 +55,8 @@ struct TopicState {
     bytes: u64,
     /// Messages that came again after a reconnect, and were told by packet id and content.
     resends: u64,
+    /// Messages without a key that a process before this one may have stored.
+    possible_duplicates: u64,
     last_message: Option<Received>,
     last_error: Option<String>,
 }
@@ -151,6 +153,7 @@ impl TopicState {
             events: self.counters.events,
             known: self.counters.known + self.resends,
             bad: self.counters.bad.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect(),
+            possible_duplicates: self.possible_duplicates,
             refused: self.counters.refused,
             lost: self.counters.lost,
             gap_since: self.counters.gap_since.map(rfc3339),
@@ -227,7 +230,11 @@ impl<S: Storage> Topic<S> {
         }
     }
 
-    fn take(&mut self, arrival: &Arrival, message: &Message) -> Taken {
+    fn take(&mut self, arrival: &Arrival, message: &Message, perhaps_again: bool) -> Taken {
+        let mapped = self.mapping.map(&message.topic, &message.payload);
+        // By its keys the journal knows a message for good; what does not fit its mapping has none.
+        let has_keys = mapped.as_ref().is_ok_and(|readings| readings.iter().all(|it| it.key.is_some()));
+        let possible_duplicate = perhaps_again && !has_keys;
         let mut labels = BTreeMap::from([("mqtt_topic".to_owned(), message.topic.clone())]);
         if message.packet_id == 0 {
             labels.insert("mqtt_qos".to_owned(), "0".to_owned());
@@ -235,16 +242,23 @@ impl<S: Storage> Topic<S> {
         if message.retained {
             labels.insert("mqtt_retained".to_owned(), "true".to_owned());
         }
+        if possible_duplicate {
+            labels.insert("mqtt_possible_duplicate".to_owned(), "true".to_owned());
+        }
         let pipeline = &mut self.pipeline;
         pipeline.message(labels, message.packet_id != 0);
         pipeline.item(arrival, &Item::Frame { offset: 0, bytes: &message.payload });
-        match self.mapping.map(&message.topic, &message.payload) {
+        match mapped {
             Ok(readings) => {
                 readings.iter().for_each(|it| pipeline.item(arrival, &Item::Reading(it.as_reading())));
             }
             Err(error) => pipeline.rejected(arrival, error.kind.name(), &error.to_string(), &message.payload),
         }
-        if pipeline.has_refused() { Taken::Refused } else { Taken::Until(pipeline.ends()) }
+        if pipeline.has_refused() {
+            return Taken::Refused;
+        }
+        lock(&self.state).possible_duplicates += u64::from(possible_duplicate);
+        Taken::Until(pipeline.ends())
     }
 }
 
@@ -266,7 +280,7 @@ impl<S: Storage> LaneIntake<S> {
 }
 
 impl<S: Storage> Intake for LaneIntake<S> {
-    fn message(&mut self, message: &Message) -> Taken {
+    fn message(&mut self, message: &Message, perhaps_again: bool) -> Taken {
         self.arrival = self.clock.arrival();
         let arrival = self.arrival;
         let Some(topic) = self.topic(message) else {
@@ -283,7 +297,7 @@ impl<S: Storage> Intake for LaneIntake<S> {
             state.bytes += message.payload.len() as u64;
         }
         topic.heard(&arrival);
-        topic.take(&arrival, message)
+        topic.take(&arrival, message, perhaps_again)
     }
 
     fn resend(&mut self, message: &Message) {

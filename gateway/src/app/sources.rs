@@ -236,6 +236,7 @@ impl Running {
             frames: counters.frames,
             events: counters.events,
             known: counters.known,
+            possible_duplicates: 0,
             bad: counters.bad.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect(),
             refused: counters.refused,
             lost: counters.lost,

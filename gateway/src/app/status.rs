@@ -111,6 +111,9 @@ pub struct SourceStatus {
     pub events: u64,
     /// Events that came again and were dropped.
     pub known: u64,
+    /// Messages of a broker that may be stored twice: they have no key, and a process before this one may have stored
+    /// them.
+    pub possible_duplicates: u64,
     /// Rejected frames by kind.
     pub bad: std::collections::BTreeMap<String, u64>,
     /// Events not taken because the disk is full; the device keeps them.
@@ -347,6 +350,9 @@ impl SourceStatus {
         write!(f, "source    {:<16} {:<12} {}, {age}, {} events", self.name, self.device, self.state, self.events)?;
         if self.known > 0 {
             write!(f, ", {} came again", self.known)?;
+        }
+        if self.possible_duplicates > 0 {
+            write!(f, ", {} perhaps stored twice", self.possible_duplicates)?;
         }
         if bad > 0 {
             write!(f, ", {bad} broken frames")?;

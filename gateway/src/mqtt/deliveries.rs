@@ -13,6 +13,9 @@
 //! A message that is sent again need not be marked so: brokers forward without DUP, and some count ids from 1. It is
 //! told by packet id, topic and payload, among the first messages of a connection that resumes its session, as many
 //! as can have been on their way. Ids recur, so later equal messages are new ones.
+//!
+//! What a process that was killed had taken in is not known here: as many messages of a session that it left are taken
+//! in with the doubt.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -44,6 +47,8 @@ impl Fingerprint {
 pub enum Receipt {
     /// It is; [`Deliveries::taken`] tells where it lies.
     New,
+    /// It is, as [`New`](Self::New), though a process before this one may have taken it in.
+    PerhapsResend,
     /// It was taken in when an earlier connection brought it; its acknowledgement follows.
     Resend,
 }
@@ -73,6 +78,8 @@ pub struct Deliveries {
     has_new: bool,
     /// So many more messages of this connection may be of the one before.
     may_resend: u16,
+    /// So many more that are taken in may have been by a process before this one.
+    of_earlier_process: u16,
 }
 
 impl Deliveries {
@@ -86,6 +93,7 @@ impl Deliveries {
             earlier: BTreeMap::new(),
             has_new: false,
             may_resend: 0,
+            of_earlier_process: receive_maximum,
         }
     }
 
@@ -96,6 +104,7 @@ impl Deliveries {
         self.may_resend = if session_present { self.receive_maximum } else { 0 };
         if !session_present {
             self.earlier.clear();
+            self.of_earlier_process = 0;
         }
     }
 
@@ -114,25 +123,27 @@ impl Deliveries {
     /// A message came at QoS 1.
     pub fn received(&mut self, message: Fingerprint) -> Receipt {
         if self.may_resend == 0 {
-            self.has_new = true;
-            return Receipt::New;
+            return self.not_known();
         }
         self.may_resend -= 1;
         let known = self.earlier.get(&message.packet_id).filter(|earlier| earlier.message == message).copied();
         if self.may_resend == 0 {
             self.earlier.clear();
         }
-        let Some(delivery) = known else {
-            self.has_new = true;
-            return Receipt::New;
-        };
+        let Some(delivery) = known else { return self.not_known() };
         self.earlier.remove(&message.packet_id);
         self.remember(delivery);
         Receipt::Resend
     }
 
+    fn not_known(&mut self) -> Receipt {
+        self.has_new = true;
+        if self.of_earlier_process > 0 { Receipt::PerhapsResend } else { Receipt::New }
+    }
+
     /// The message that was received last was taken in, and lies at or before these places.
     pub fn taken(&mut self, message: Fingerprint, until: Watermarks) {
+        self.of_earlier_process = self.of_earlier_process.saturating_sub(1);
         self.remember(Delivery { message, until });
     }
 
@@ -180,7 +191,7 @@ mod tests {
     fn take(deliveries: &mut Deliveries, packet_id: u16, payload: &str, until: u64) -> Receipt {
         let message = message(packet_id, payload);
         let receipt = deliveries.received(message);
-        if receipt == Receipt::New {
+        if receipt != Receipt::Resend {
             deliveries.taken(message, at(until));
         }
         receipt
@@ -256,6 +267,28 @@ mod tests {
         assert_eq!(take(&mut resumed, 1, "22.0", 3), Receipt::New, "another value");
         assert_eq!(take(&mut resumed, 3, "20.0", 4), Receipt::New, "another id");
         assert_eq!(take(&mut resumed, 2, "20.0", 5), Receipt::New, "two were on their way at most");
+    }
+
+    /// A process goes on with the session of one that was killed: it cannot tell what that one took in, so the messages
+    /// that can have been on their way are taken in with the doubt, over as many connections as they need. One that finds
+    /// no room comes again, in doubt as before; one that this process took in is known.
+    #[test]
+    fn what_an_earlier_process_may_have_taken_in_is_in_doubt() {
+        let mut deliveries = Deliveries::new(3);
+        deliveries.connected(true);
+        assert_eq!(take(&mut deliveries, 1, "20.0", 1), Receipt::PerhapsResend);
+        assert_eq!(deliveries.received(message(2, "20.5")), Receipt::PerhapsResend, "and there is no room for it");
+        deliveries.connected(true);
+        assert_eq!(take(&mut deliveries, 1, "20.0", 2), Receipt::Resend);
+        assert_eq!(take(&mut deliveries, 2, "20.5", 2), Receipt::PerhapsResend);
+        assert_eq!(take(&mut deliveries, 3, "20.5", 3), Receipt::PerhapsResend);
+        assert_eq!(take(&mut deliveries, 4, "20.5", 4), Receipt::New, "three were on their way at most");
+
+        let mut forgotten = Deliveries::new(3);
+        forgotten.connected(true);
+        assert_eq!(take(&mut forgotten, 1, "20.0", 1), Receipt::PerhapsResend);
+        forgotten.connected(false);
+        assert_eq!(take(&mut forgotten, 1, "20.0", 2), Receipt::New, "with its session the broker forgot what it sent");
     }
 
     /// A resend that is cut off again is a resend on the connection after, too.

@@ -69,8 +69,9 @@ pub enum Event<'a> {
 
 /// Takes what a session receives. Called from the session's thread alone.
 pub trait Intake {
-    /// Takes a message in; not one that an earlier connection brought.
-    fn message(&mut self, message: &Message) -> Taken;
+    /// Takes a message in; not one that an earlier connection brought. `perhaps_again`: a process before this one may
+    /// have taken it in.
+    fn message(&mut self, message: &Message, perhaps_again: bool) -> Taken;
 
     /// A message came again that an earlier connection had brought.
     fn resend(&mut self, message: &Message);
@@ -197,13 +198,13 @@ fn take(message: &Message, intake: &mut impl Intake, shared: &mut Shared) {
         return;
     }
     if message.packet_id == 0 {
-        intake.message(message);
+        intake.message(message, false);
         return;
     }
     let fingerprint = Fingerprint::of(message.packet_id, message.topic.as_bytes(), &message.payload);
     match shared.deliveries.received(fingerprint) {
         Receipt::Resend => intake.resend(message),
-        Receipt::New => match intake.message(message) {
+        receipt => match intake.message(message, receipt == Receipt::PerhapsResend) {
             Taken::Until(until) => shared.deliveries.taken(fingerprint, until),
             Taken::Refused => {
                 // What follows would be acknowledged before it; on the next connection all of it comes again.

@@ -36,7 +36,7 @@ struct Recorder {
 }
 
 impl Intake for Recorder {
-    fn message(&mut self, message: &Message) -> Taken {
+    fn message(&mut self, message: &Message, perhaps_again: bool) -> Taken {
         let text = String::from_utf8_lossy(&message.payload);
         let text = if text.len() > 40 { format!("{} bytes", text.len()) } else { text.into_owned() };
         if *self.full.lock().unwrap() && message.packet_id != 0 {
@@ -45,7 +45,8 @@ impl Intake for Recorder {
         }
         self.places += 1;
         let qos = if message.packet_id == 0 { " at QoS 0" } else { "" };
-        self.say(format!("took {text}{qos}"));
+        let doubt = if perhaps_again { ", perhaps again" } else { "" };
+        self.say(format!("took {text}{qos}{doubt}"));
         Taken::Until(Watermarks { results: Sequence(self.places), telemetry: Sequence::ZERO })
     }
 

@@ -129,6 +129,43 @@ async fn every_sample_is_at_the_centre_once() {
     stage.gateway.stop().await.unwrap();
 }
 
+/// After a kill the gateway goes on with its sessions and cannot tell which messages without a key it had stored: each that
+/// may be a double is counted, and marked at the centre. Those with a key are known for good, and never in doubt.
+#[tokio::test]
+async fn possible_doubles_are_counted_and_marked() {
+    let broker = Broker::start("").await;
+    let mut stage = Stage::set().await;
+    stage.configure(SMALL, &topics(&broker));
+    stage.gateway.start().unwrap();
+    stage.until(is_subscribed).await;
+    let mut sensor = Sensor::new(&broker, "sensor");
+    sensor.publish("venue/a/snow", &[r#"{"t": -3.5}"#.to_owned()]).await;
+    stage.until(|status| number(status, "/sources/1/frames") == 1).await;
+    stage.gateway.kill().await.unwrap();
+
+    sensor.publish("venue/gate/wind", &wind(0..3)).await;
+    sensor.publish("venue/a/snow", &[r#"{"t": -4.5}"#, "not JSON"].map(str::to_owned)).await;
+    stage.gateway.start().unwrap();
+    // The first snow may come again before it, for the kill may have taken its acknowledgement.
+    let last = "/sources/1/bad/not_json";
+    let status = stage.until(|status| number(status, "/sources/0/frames") == 3 && number(status, last) == 1).await;
+    let doubtful = number(&status, "/sources/1/possible_duplicates");
+    assert_eq!(number(&status, "/sources/0/possible_duplicates"), 0, "the wind has a key");
+    assert_eq!(doubtful, number(&status, "/sources/1/frames"), "the snow has none, nor has what does not fit");
+    stage::eventually("each of them at the centre, with its mark", async || {
+        let stored = stage.stored(Lane::Telemetry).await;
+        let events = stored.iter().map(|it| v1::Event::decode(&it.bytes[..]).unwrap());
+        let marked = events.filter(|it| it.labels.get("mqtt_possible_duplicate").is_some_and(|it| it == "true"));
+        (marked.count() as u64 == doubtful).then_some(())
+    })
+    .await;
+    for event in stage.stored(Lane::Results).await {
+        let labels = v1::Event::decode(&event.bytes[..]).unwrap().labels;
+        assert!(!labels.contains_key("mqtt_possible_duplicate"), "{labels:?}");
+    }
+    stage.gateway.stop().await.unwrap();
+}
+
 /// A message that is no JSON, and one that lacks what its mapping names, are kept as they are, with the reason; those
 /// before and after arrive.
 #[tokio::test]

@@ -28,6 +28,7 @@ fn scrape() -> Scrape {
         last_byte_at: Some("2026-11-28T09:45:37.25Z".to_owned()),
         bytes: 270,
         events: 10,
+        possible_duplicates: 2,
         bad: [("bad_checksum".to_owned(), 3), ("new_kind".to_owned(), 1)].into(),
         ..SourceStatus::default()
     };
@@ -72,6 +73,8 @@ fn each_kind_of_sample_is_written_as_the_format_wants_it() {
         "# HELP venue_source_received_bytes_total Bytes that came",
         "# TYPE venue_source_received_bytes_total counter",
         "venue_source_received_bytes_total{source=\"finish\"} 270",
+        "venue_mqtt_possible_duplicates_total{lane=\"results\"} 2",
+        "venue_mqtt_possible_duplicates_total{lane=\"telemetry\"} 0",
         "venue_source_bad_frames_total{source=\"finish\",kind=\"bad_checksum\"} 3",
         "venue_source_bad_frames_total{source=\"finish\",kind=\"bad_time\"} 0",
         "venue_source_bad_frames_total{source=\"finish\",kind=\"new_kind\"} 1",
