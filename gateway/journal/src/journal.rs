@@ -118,6 +118,9 @@ pub struct LaneStatus {
     pub full: bool,
     /// Events are being lost, and counted, for want of room.
     pub losing: bool,
+    /// Records that were deleted for want of room before every required cursor had passed them, since the journal was
+    /// opened. Each is within a skipped range that says so.
+    pub shed_records: u64,
 }
 
 impl<S: Storage> Journal<S> {
@@ -275,6 +278,7 @@ impl<S: Storage> Journal<S> {
             lowest_required_mark,
             full: of.no_space || of.room.refusable < of.staged_bytes + stage.largest_record,
             losing: stage.is_losing(lane),
+            shed_records: of.shed_records,
         }
     }
 }

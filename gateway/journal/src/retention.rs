@@ -242,7 +242,9 @@ impl<S: Storage> Journal<S> {
         let first = entry.first.max(passed.next());
         if first <= last {
             let extent = LossExtent { receive_utc_ns: entry.receive_utc_ns, ..LossExtent::default() };
-            self.declare(writer, lane, (first, last), &RangeLoss { extent, ..RangeLoss::of(GapCause::Shed) })?;
+            let loss = RangeLoss { extent, ..RangeLoss::of(GapCause::Shed) };
+            let declared = self.declare(writer, lane, (first, last), &loss)?;
+            lock(&self.inner.stage).lanes[lane].shed_records += declared;
         }
         self.retire(writer, &entry, now)
     }

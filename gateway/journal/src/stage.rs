@@ -47,6 +47,8 @@ pub(crate) struct LaneStage {
     pub(crate) must_retry: bool,
     /// It could not be written for want of space.
     pub(crate) no_space: bool,
+    /// Records that were deleted before every required cursor had passed them, since the journal was opened.
+    pub(crate) shed_records: u64,
 }
 
 /// A source's part of the stage.
@@ -125,6 +127,7 @@ impl Stage {
                 room: Room::default(),
                 must_retry: false,
                 no_space: false,
+                shed_records: 0,
             }),
             halted: false,
             times: CommitTimes::default(),

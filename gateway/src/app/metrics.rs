@@ -112,6 +112,11 @@ impl Scrape {
             "Time to write and sync what waited: one fdatasync for each lane that had something",
             self.commits.duration(),
         )?;
+        to.counter(
+            "venue_journal_shed_records",
+            "Records deleted for want of room before every required uplink had them; gaps declare them",
+            lanes(&|lane| journal.lanes[lane].shed_records),
+        )?;
         to.counter("venue_journal_halts", "Times that the disk failed", [([], self.commits.halts())])?;
         let of_lanes: [Metric<LaneStatus, u64>; 8] = [
             ("venue_journal_staged_records", "Records taken in and not yet on disk", |it| {
@@ -234,12 +239,14 @@ impl Scrape {
             "How long the oldest record that is not acknowledged has waited; 0 if none waits",
             lanes().map(|(labels, lane)| (labels, lane.oldest_waiting_age_s.unwrap_or(0.0))),
         )?;
-        let ends = self
-            .certificates
-            .iter()
-            .map(|it| ([("uplink", it.uplink.as_str()), ("certificate", it.which)], it.ends_utc_s as f64));
+        let certificates = || self.certificates.iter().map(|it| (it, it.ends_utc_s as f64));
+        let of_uplinks = certificates()
+            .filter_map(|(it, ends)| Some(([("uplink", it.uplink.as_deref()?), ("certificate", it.which)], ends)));
+        let of_broker = certificates().filter(|(it, _)| it.uplink.is_none());
+        let of_broker = of_broker.map(|(it, ends)| ([("certificate", it.which)], ends));
         let help = "When the first certificate of the file ends; absent if the file cannot be read";
-        to.gauge("venue_uplink_certificate_expiry_timestamp_seconds", help, ends)
+        to.gauge("venue_uplink_certificate_expiry_timestamp_seconds", help, of_uplinks)?;
+        to.gauge("venue_mqtt_certificate_expiry_timestamp_seconds", help, of_broker)
     }
 
     fn process(&self, to: &mut Families<'_>) -> fmt::Result {

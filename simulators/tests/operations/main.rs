@@ -14,23 +14,37 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::Path,
     process::{Command, Stdio},
+    time::Duration,
 };
 
+use serde_json::Value;
+use venue_schema::v1::Lane;
 use venue_sim::{
     cloud::CloudConfig,
-    gateway::{self, text},
+    gateway::{self, number, text},
 };
 
 use scrape::{Scrape, address, get};
 use stage::{
-    GATEWAY, PATIENCE, SMALL, Stage,
+    GATEWAY, PATIENCE, SMALL, STAGED_TELEMETRY, Stage,
     certificates::{Authority, centre_files, secured_uplink},
     cloud_in, eventually, is_delivering,
+    printer::{Pace, Printer},
     timer::Timer,
 };
 use strace::Strace;
 
 const HTTP: &str = "[http]\nlisten = \"127.0.0.1:0\"\n";
+/// Nobody listens at its port.
+const ABSENT_BROKER: &str = r#"
+[mqtt]
+broker = "mqtts://localhost:1"
+tls = { ca = "ca.pem", cert = "gateway.pem", key = "gateway.key" }
+[[mqtt.topic]]
+name = "snow"
+filter = "venue/+/snow"
+mapping = { device_id = "snow-{1}", measurement = [{ pointer = "/t", name = "temperature", unit = "Cel" }] }
+"#;
 const PAGE: &str = include_str!("../../../docs/operations.md");
 const ALERTS: &str = include_str!("../../../docs/operations/alert-rules.yml");
 const DASHBOARD: &str = include_str!("../../../docs/operations/grafana-dashboard.json");
@@ -143,6 +157,36 @@ async fn the_numbers_follow_what_happens() {
     stage.gateway.stop().await.unwrap();
 }
 
+/// The centre is away for longer than there is room for telemetry, which sheds its oldest. What is counted is what the
+/// centre is told that it will not get.
+#[tokio::test]
+async fn what_telemetry_sheds_is_counted() {
+    let mut stage = Stage::set().await;
+    let chatter = Printer::start(Pace { burst: 20, every: Duration::from_millis(1) });
+    let small = "results = { quota = \"2MiB\", reserve = \"256KiB\" }\ntelemetry = { quota = \"2MiB\" }";
+    stage.configure(small, &(chatter.source("chatter", "telemetry") + HTTP));
+    stage.link.cut();
+    stage.gateway.start().unwrap();
+    let address = address(&stage).await;
+    let shed = |it: &Scrape| it.value("venue_journal_shed_records_total{lane=\"telemetry\"}");
+    assert_eq!(shed(&Scrape::of(address).await), 0.0);
+    // More than the quota holds.
+    stage.print(&[&chatter], 12_000).await;
+    stage.link.restore();
+    let waits = |status: &Value| number(status, "/uplinks/0/lanes/1/backlog") + number(status, STAGED_TELEMETRY);
+    stage.until(|status| is_delivering(status) && waits(status) == 0).await;
+    let counted = Scrape::of(address).await;
+    stage.gateway.stop().await.unwrap();
+
+    let stored = stage.stored(Lane::Telemetry).await;
+    let skipped = stored.iter().filter(|row| row.gap).map(|row| row.sequence - row.first_sequence + 1);
+    let declared: u64 = skipped.sum();
+    assert!(declared > 0);
+    assert_eq!(shed(&counted), declared as f64);
+    assert_eq!(counted.value("venue_journal_shed_records_total{lane=\"results\"}"), 0.0);
+    assert_eq!(counted.value("venue_source_lost_events_total{source=\"chatter\"}"), 0.0, "the newest all got in");
+}
+
 /// The disk fails for a while, and hangs for a while: `/healthz` says so at once, though nobody gets an answer from the
 /// disk. When it is over the gateway is well again by itself, and nothing is lost.
 #[tokio::test]
@@ -205,8 +249,13 @@ async fn what_is_documented_is_what_is_served() {
         CloudConfig { tls: Some(centre_files(folder)), ..cloud_in(folder) }
     })
     .await;
-    stage.configure_uplink(SMALL, &(timer.source() + HTTP), &secured_uplink(stage.cloud.address().port()));
-    stage.start(&timer).await;
+    stage.configure_uplink(
+        SMALL,
+        &(timer.source() + ABSENT_BROKER + HTTP),
+        &secured_uplink(stage.cloud.address().port()),
+    );
+    stage.gateway.start().unwrap();
+    timer.until_asked_again(0).await;
     timer.impulses(1);
     stage.assert_exactly_once(&timer).await;
     let address = address(&stage).await;
@@ -234,7 +283,10 @@ async fn what_is_documented_is_what_is_served() {
     let in_2090 = 3_786_912_000.0;
     assert_eq!(scrape.value(expiry), in_2090);
     authority.sign(&stage.path(""), "gateway", GATEWAY, stage::certificates::Ends::Early).unwrap();
-    assert!(Scrape::of(address).await.value(expiry) < in_2090, "a file that is replaced is read again");
+    let replaced = Scrape::of(address).await;
+    assert!(replaced.value(expiry) < in_2090, "a file that is replaced is read again");
+    let of_broker = "venue_mqtt_certificate_expiry_timestamp_seconds{certificate=\"gateway\"}";
+    assert_eq!(replaced.value(of_broker), replaced.value(expiry), "it is one file");
 
     promtool(&["check", "metrics"], Path::new("."), &scrape.text);
     stage.gateway.stop().await.unwrap();

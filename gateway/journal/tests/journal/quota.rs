@@ -129,6 +129,9 @@ fn telemetry_sheds_its_oldest_and_says_so() {
     assert!(!skipped.is_empty());
     assert!(skipped.iter().all(|skip| skip.gap().unwrap().cause() == v1::GapCause::Shed));
     assert_eq!(skipped[0].gap().unwrap().first_receive_utc_ns, Some(1_000_000_000));
+    let shed: u64 = skipped.iter().map(|skip| skip.gap().unwrap().count.unwrap()).sum();
+    let lanes = journal.status().lanes;
+    assert_eq!((lanes.results.shed_records, lanes.telemetry.shed_records), (0, shed));
     let kept = numbers(&elements);
     assert_eq!(kept, (kept[0]..=122).collect::<Vec<_>>());
     drop((journal, _centre));

@@ -109,7 +109,9 @@ impl Watcher {
         }
         for Certificate { uplink, which, ends_utc_s } in &self.certificates {
             let soon = now_utc_s.is_some_and(|now| ends_utc_s - now <= EXPIRES_SOON_S);
-            note(soon, Alarm::of(Condition::CertificateExpires, format!("{uplink}/{which}")));
+            // No uplink can have a name with brackets.
+            let of = uplink.as_deref().unwrap_or("[mqtt]");
+            note(soon, Alarm::of(Condition::CertificateExpires, format!("{of}/{which}")));
         }
         present
     }
@@ -190,7 +192,7 @@ silence_alarm = \"1h\"
             ..Status::default()
         };
         status.clock.date_known = true;
-        let certificate = |ends_utc_s| Certificate { uplink: "centre".to_owned(), which: "gateway", ends_utc_s };
+        let certificate = |ends_utc_s| Certificate { uplink: Some("centre".to_owned()), which: "gateway", ends_utc_s };
         let certificates = Some(vec![certificate(NOW_UTC_S + 15 * 24 * 3600)]);
         Look { status, room_used_up: false, now_utc_s: Some(NOW_UTC_S), certificates }
     }
@@ -252,6 +254,11 @@ silence_alarm = \"1h\"
         };
         check(&ends_in(14), &["certificate_expires/centre/gateway"]);
         check(&ends_in(-1), &["certificate_expires/centre/gateway"]);
+        let of_broker = |it: &mut Look| {
+            let ends = Certificate { uplink: None, which: "ca", ends_utc_s: NOW_UTC_S };
+            it.certificates.as_mut().unwrap().push(ends);
+        };
+        check(&of_broker, &["certificate_expires/[mqtt]/ca"]);
         let without_a_date = |it: &mut Look| {
             ends_in(-1)(it);
             it.now_utc_s = None;

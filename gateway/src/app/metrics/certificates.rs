@@ -1,4 +1,4 @@
-//! When the certificates of the uplinks end.
+//! When the certificates of the uplinks and of the broker end.
 
 use std::{fs, path::Path};
 
@@ -10,26 +10,31 @@ use crate::config::Config;
 /// The largest file that is read as certificates.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// The certificates of a file of an uplink.
+/// The certificates of a file of an uplink, or of the broker.
 #[derive(Debug, Clone)]
 pub(in crate::app) struct Certificate {
-    pub(in crate::app) uplink: String,
+    /// None: of the broker.
+    pub(in crate::app) uplink: Option<String>,
     /// `gateway` or `ca`.
     pub(in crate::app) which: &'static str,
     /// End of the first of them to end, UTC seconds.
     pub(in crate::app) ends_utc_s: i64,
 }
 
-/// Those that the files hold now: they are read at every connect, and so at every look.
+/// Those that the files hold now: whatever is read at every connect is read at every look.
 pub(in crate::app) fn of(config: &Config) -> Vec<Certificate> {
-    let mut certificates = Vec::new();
-    for (uplink, tls) in config.uplinks.iter().filter_map(|uplink| Some((&uplink.name, uplink.tls.as_ref()?))) {
-        let ends = [("gateway", first_end(&tls.cert)), ("ca", first_end(&tls.ca))];
-        let certificate =
-            |(which, end): (_, Option<i64>)| Some(Certificate { uplink: uplink.clone(), which, ends_utc_s: end? });
-        certificates.extend(ends.into_iter().filter_map(certificate));
-    }
-    certificates
+    let of_uplinks = config.uplinks.iter().filter_map(|uplink| {
+        let tls = uplink.tls.as_ref()?;
+        Some((Some(uplink.name.clone()), &tls.ca, Some(&tls.cert)))
+    });
+    let tls = config.mqtt.as_ref().filter(|mqtt| mqtt.broker.is_tls()).and_then(|mqtt| mqtt.tls.as_ref());
+    let of_broker = tls.map(|tls| (None, &tls.ca, tls.identity.as_ref().map(|(cert, _)| cert)));
+    let files = of_uplinks
+        .chain(of_broker)
+        .flat_map(|(uplink, ca, cert)| [(uplink.clone(), "gateway", cert), (uplink, "ca", Some(ca))]);
+    files
+        .filter_map(|(uplink, which, file)| Some(Certificate { uplink, which, ends_utc_s: first_end(file?)? }))
+        .collect()
 }
 
 /// End of the first certificate of a PEM file to end, UTC seconds; none if the file cannot be read or is not sound, which

@@ -57,7 +57,10 @@ fn scrape() -> Scrape {
             trimmed_keys: 0,
         },
         commits: Arc::new(commits),
-        certificates: vec![Certificate { uplink: "centre".to_owned(), which: "ca", ends_utc_s: 1_893_456_000 }],
+        certificates: vec![
+            Certificate { uplink: Some("centre".to_owned()), which: "ca", ends_utc_s: 1_893_456_000 },
+            Certificate { uplink: None, which: "ca", ends_utc_s: 1_924_992_000 },
+        ],
         process: None,
     }
 }
@@ -86,6 +89,7 @@ fn each_kind_of_sample_is_written_as_the_format_wants_it() {
         "venue_uplink_backlog_disk_bytes{uplink=\"centre\",lane=\"results\"} 4096",
         "venue_uplink_refused{uplink=\"centre\",lane=\"results\"} 1",
         "venue_uplink_certificate_expiry_timestamp_seconds{uplink=\"centre\",certificate=\"ca\"} 1893456000.0",
+        "venue_mqtt_certificate_expiry_timestamp_seconds{certificate=\"ca\"} 1924992000.0",
         "venue_journal_committed_records_total{lane=\"results\"} 6",
         "venue_journal_committed_records_total{lane=\"telemetry\"} 2",
         "# TYPE venue_journal_commit_duration_seconds histogram",
