@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../../../gateway/tests/mqtt/broker.rs"]
+mod broker;
 #[path = "../stage/mod.rs"]
 mod stage;
 mod strace;
@@ -9,6 +11,8 @@ mod trace;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use broker::Broker;
+use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 use stage::{
     GATEWAY, LAST_DURABLE, STAGED, Stage, printer,
     printer::{Pace, Printer, line},
@@ -22,6 +26,8 @@ use venue_sim::gateway::{self, number, text};
 const JOURNAL: &str = "results = { quota = \"8MiB\", reserve = \"1MiB\" }";
 /// Impulses in pieces that a segment holds many of.
 const PORTION: u64 = 400;
+/// Messages to a broker.
+const MESSAGES: u64 = 30;
 /// More impulses than a segment holds.
 const SEGMENT: u64 = 2_500;
 
@@ -141,6 +147,58 @@ async fn no_byte_of_an_event_is_sent_before_the_fdatasync_that_covers_it_returne
     );
 }
 
+/// The same towards a broker, while each fdatasync takes a while: no message is acknowledged before an fdatasync that
+/// began after its event was written has returned.
+#[tokio::test]
+async fn no_message_is_acknowledged_before_the_fdatasync_that_covers_it_returned() {
+    if let Some(what) = Strace::missing() {
+        println!("skipped: needs {what}");
+        return;
+    }
+    let broker = Broker::start("").await;
+    let mut stage = Stage::set().await;
+    let topic = format!(
+        "[mqtt]\nbroker = \"mqtt://127.0.0.1:{}\"\n[[mqtt.topic]]\nname = \"wind\"\nfilter = \"venue/+/wind\"\n\
+         lane = \"results\"\nmapping = {{ device_id = \"wind-{{1}}\", wind = {{ speed = {{ pointer = \"/speed\", unit = \"m/s\" }} }} }}\n",
+        broker.port
+    );
+    stage.configure(JOURNAL, &topic);
+    stage.gateway.start().unwrap();
+    stage.until(gateway::all_connected).await;
+    let process = stage.gateway.id().expect("it runs");
+    let calls = "trace=pwrite64,fdatasync,write,writev,sendto,sendmsg";
+    let inject = "inject=fdatasync:delay_enter=20ms";
+    let log = stage.path("strace.log");
+    let strace = Strace::attach(process, &["-yy", "-xx", "-s", "4194304", "-e", calls, "-e", inject], &log).await;
+    let payloads: Vec<String> = (0..MESSAGES).map(|number| format!("{{\"speed\": {number}.25}}")).collect();
+    publish(&broker, &payloads).await;
+    // Stopped, it acknowledges all that it has taken in.
+    stage.until(|status| number(status, "/sources/0/frames") == MESSAGES).await;
+    stage.gateway.stop().await.unwrap();
+    let calls = trace::calls(&strace.detach().await);
+
+    let sent = sends(&calls, &format!("->127.0.0.1:{}]", broker.port));
+    let [sent] = &sent[..] else { panic!("a connection for the one lane, not {}", sent.len()) };
+    let acknowledged_at = sent.acknowledgements();
+    assert_eq!(acknowledged_at.len(), payloads.len(), "each is acknowledged, in the order in which they came");
+    for (payload, acknowledged_at) in payloads.iter().zip(acknowledged_at) {
+        let safe_at = safe_at(&calls, payload.as_bytes()).unwrap_or(NEVER);
+        assert!(safe_at < acknowledged_at, "{payload} was acknowledged at {acknowledged_at}, and synced at {safe_at}");
+    }
+}
+
+/// Publishes, and waits until the broker has all of it.
+async fn publish(broker: &Broker, payloads: &[String]) {
+    let (client, mut events) = AsyncClient::new(MqttOptions::new("gauge", "127.0.0.1", broker.port), payloads.len());
+    for payload in payloads {
+        client.publish("venue/gate/wind", QoS::AtLeastOnce, false, payload.as_bytes()).await.unwrap();
+    }
+    let mut acknowledged = 0;
+    while acknowledged < payloads.len() {
+        acknowledged += usize::from(matches!(events.poll().await.unwrap(), Event::Incoming(Packet::PubAck(_))));
+    }
+}
+
 /// The judgement itself, on a trace made by hand: it passes what is synced first, and
 /// fails what is sent while the sync that covers it is still under way, or was another
 /// file's, or failed.
@@ -183,7 +241,25 @@ impl Sent {
     /// When the send that holds the first byte of a text began.
     fn first_send_of(&self, text: &[u8]) -> Option<usize> {
         let offset = self.bytes.windows(text.len()).position(|window| window == text)?;
+        self.send_of(offset)
+    }
+
+    /// When the send that holds the byte at an offset began.
+    fn send_of(&self, offset: usize) -> Option<usize> {
         self.sends.range(..=offset).next_back().map(|(_, began)| *began)
+    }
+
+    /// When the send of each PUBACK began, in their order. All that a gateway says to a broker after its subscriptions is
+    /// shorter than 128 bytes, so its length is one byte.
+    fn acknowledgements(&self) -> Vec<usize> {
+        let (mut found, mut offset) = (Vec::new(), 0);
+        while let Some([kind, length]) = self.bytes.get(offset..offset + 2) {
+            if *kind == 0x40 {
+                found.extend(self.send_of(offset));
+            }
+            offset += 2 + usize::from(*length);
+        }
+        found
     }
 }
 
