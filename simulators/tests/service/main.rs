@@ -33,12 +33,15 @@ impl Manager {
     }
 
     async fn until(&self, wanted: impl Fn(&str) -> bool) -> String {
-        loop {
-            let message = self.next().await;
-            if wanted(&message) {
-                return message;
+        let come = async {
+            loop {
+                let message = self.next().await;
+                if wanted(&message) {
+                    return message;
+                }
             }
-        }
+        };
+        timeout(PATIENCE, come).await.expect("it says what is wanted")
     }
 }
 
@@ -101,6 +104,30 @@ async fn the_watchdog_is_fed_by_work_alone() {
     }
     strace.detach().await;
     manager.until(is_fed).await;
+    stage.assert_exactly_once(&timer).await;
+    stage.gateway.stop().await.unwrap();
+}
+
+/// The uplink's thread alone stands still: the watchdog starves, though everything else comes round and says so.
+#[tokio::test]
+async fn a_thread_that_stands_still_starves_the_watchdog() {
+    if let Some(what) = Strace::missing() {
+        println!("skipped: needs {what}");
+        return;
+    }
+    let mut stage = Stage::set().await;
+    let manager = Manager::supervise(&mut stage);
+    let timer = Timer::start("timer-a");
+    stage.configure(SMALL, &timer.source());
+    stage.start(&timer).await;
+    let process = stage.gateway.id().unwrap();
+    let inject = ["-e", "trace=/epoll_p?wait", "-e", "inject=/epoll_p?wait:delay_enter=100s"];
+    let strace = Strace::attach_to_thread(process, "uplink", &inject, &stage.path("strace.log")).await;
+    let starving = manager.until(|message| message.contains("the uplink's thread has stood still for ")).await;
+    assert!(!is_fed(&starving), "{starving}");
+    strace.detach().await;
+    manager.until(is_fed).await;
+    timer.impulses(1);
     stage.assert_exactly_once(&timer).await;
     stage.gateway.stop().await.unwrap();
 }

@@ -1,6 +1,12 @@
 //! `strace`, attached to a running process: it makes system calls fail, or writes down
 //! which were made, until it is detached.
 
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "shared by several test binaries, of which each needs a part; `expect` would fail in the one that needs all"
+)]
+
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
@@ -34,14 +40,29 @@ impl Strace {
 
     /// Attaches to every thread of a process, and returns when none of them makes a call untraced.
     pub(crate) async fn attach(process: u32, arguments: &[&str], output: &Path) -> Self {
+        Self::start(process, &[&["-f"], arguments].concat(), output, "attached with").await
+    }
+
+    /// Attaches to the thread of a process that has this name, and to no other.
+    pub(crate) async fn attach_to_thread(process: u32, name: &str, arguments: &[&str], output: &Path) -> Self {
+        let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
+        let mut threads = threads.map(|thread| thread.expect("it runs").path());
+        let is_named =
+            |thread: &PathBuf| std::fs::read_to_string(thread.join("comm")).is_ok_and(|it| it.trim() == name);
+        let thread = threads.find(is_named).unwrap_or_else(|| panic!("no thread {name}"));
+        let id = thread.file_name().and_then(|id| id.to_str()?.parse().ok()).expect("the kernel's number of a thread");
+        Self::start(id, arguments, output, "attached").await
+    }
+
+    async fn start(id: u32, arguments: &[&str], output: &Path, sign: &str) -> Self {
         let mut command = Command::new("strace");
-        command.args(["-f", "-o"]).arg(output).args(arguments).args(["-p", &process.to_string()]);
+        command.arg("-o").arg(output).args(arguments).args(["-p", &id.to_string()]);
         command.stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("strace starts");
         let mut told = String::new();
         let mut words = BufReader::new(child.stderr.as_mut().expect("what it tells"));
         timeout(PATIENCE, words.read_line(&mut told)).await.expect("strace attaches").expect("what it tells");
-        assert!(told.contains("attached with"), "{told}");
+        assert!(told.contains(sign), "{told}");
         Self { child, output: output.to_owned() }
     }
 
