@@ -40,8 +40,7 @@ async fn publish(port: u16, qos: QoS, payloads: &[&str]) {
 #[tokio::test]
 async fn what_is_not_on_disk_comes_again_and_is_in_doubt() {
     let broker = Broker::start("").await;
-    let mut first = Subscriber::start(broker.port, None);
-    first.until("subscribed, 0 refused", 1).await;
+    let mut first = Subscriber::subscribed(broker.port).await;
     publish(broker.port, QoS::AtLeastOnce, &["3.1", "3.2", "3.3"]).await;
     first.until("took 3.3", 1).await;
     first.sync(2);
@@ -54,8 +53,7 @@ async fn what_is_not_on_disk_comes_again_and_is_in_doubt() {
     second.sync(1);
     second.stop().await;
 
-    let mut third = Subscriber::start(broker.port, None);
-    third.until("subscribed, 0 refused", 1).await;
+    let mut third = Subscriber::subscribed(broker.port).await;
     publish(broker.port, QoS::AtLeastOnce, &["3.4"]).await;
     third.until("took 3.4, perhaps again", 1).await;
     assert_eq!(third.count("took"), 1);
@@ -67,8 +65,7 @@ async fn what_is_not_on_disk_comes_again_and_is_in_doubt() {
 #[tokio::test]
 async fn a_broker_that_is_restarted() {
     let mut broker = Broker::start("").await;
-    let mut gateway = Subscriber::start(broker.port, None);
-    gateway.until("subscribed, 0 refused", 1).await;
+    let mut gateway = Subscriber::subscribed(broker.port).await;
     publish(broker.port, QoS::AtLeastOnce, &["3.1", "3.2"]).await;
     gateway.until("took 3.2", 1).await;
     broker.stop();
@@ -80,8 +77,7 @@ async fn a_broker_that_is_restarted() {
     gateway.stop().await;
     assert_eq!(gateway.count("took"), 2);
 
-    let mut next = Subscriber::start(broker.port, None);
-    next.until("subscribed, 0 refused", 1).await;
+    let mut next = Subscriber::subscribed(broker.port).await;
     publish(broker.port, QoS::AtLeastOnce, &["3.3"]).await;
     next.until("took 3.3, perhaps again", 1).await;
     assert_eq!(next.count("took"), 1, "both were acknowledged: {:?}", next.seen.lock().unwrap());
@@ -93,8 +89,7 @@ async fn a_broker_that_is_restarted() {
 #[tokio::test]
 async fn an_id_that_is_used_again_is_not_confirmed_by_an_old_sync() {
     let mut broker = Broker::start("").await;
-    let mut gateway = Subscriber::start(broker.port, None);
-    gateway.until("subscribed, 0 refused", 1).await;
+    let mut gateway = Subscriber::subscribed(broker.port).await;
     publish(broker.port, QoS::AtLeastOnce, &["3.1"]).await;
     gateway.until("took 3.1", 1).await;
     broker.stop();
@@ -118,8 +113,7 @@ async fn an_id_that_is_used_again_is_not_confirmed_by_an_old_sync() {
 async fn equal_values_are_events_of_their_own() {
     // One on its way at a time: whatever comes shows that what came before is acknowledged.
     let mut broker = Broker::start("max_inflight_messages 1").await;
-    let mut gateway = Subscriber::start(broker.port, None);
-    gateway.until("subscribed, 0 refused", 1).await;
+    let mut gateway = Subscriber::subscribed(broker.port).await;
     publish(broker.port, QoS::AtLeastOnce, &["20.0", "20.0", "20.5"]).await;
     gateway.until("took 20.0", 1).await;
     gateway.sync(1);
@@ -140,8 +134,7 @@ async fn equal_values_are_events_of_their_own() {
 #[tokio::test]
 async fn quality_of_service_0_is_taken_and_marked() {
     let broker = Broker::start("").await;
-    let mut gateway = Subscriber::start(broker.port, None);
-    gateway.until("subscribed, 0 refused", 1).await;
+    let mut gateway = Subscriber::subscribed(broker.port).await;
     publish(broker.port, QoS::AtMostOnce, &["3.1"]).await;
     gateway.until("took 3.1 at QoS 0", 1).await;
     gateway.stop().await;
@@ -152,8 +145,7 @@ async fn quality_of_service_0_is_taken_and_marked() {
 #[tokio::test]
 async fn quality_of_service_2_comes_at_1() {
     let mut broker = Broker::start("").await;
-    let mut gateway = Subscriber::start(broker.port, None);
-    gateway.until("subscribed, 0 refused", 1).await;
+    let mut gateway = Subscriber::subscribed(broker.port).await;
     publish(broker.port, QoS::ExactlyOnce, &["3.1"]).await;
     gateway.until("took 3.1", 1).await;
     broker.stop();
@@ -169,8 +161,7 @@ async fn quality_of_service_2_comes_at_1() {
 #[tokio::test]
 async fn large_messages() {
     let broker = Broker::start("").await;
-    let mut gateway = Subscriber::start(broker.port, None);
-    gateway.until("subscribed, 0 refused", 1).await;
+    let mut gateway = Subscriber::subscribed(broker.port).await;
     let (large, too_large) = ("x".repeat(200 << 10), "x".repeat(1 << 20));
     publish(broker.port, QoS::AtLeastOnce, &[&large, &too_large, "3.1"]).await;
     gateway.until("took 204800 bytes", 1).await;
@@ -184,8 +175,7 @@ async fn large_messages() {
 #[tokio::test]
 async fn what_is_refused_comes_again_in_order() {
     let broker = Broker::start("").await;
-    let mut gateway = Subscriber::start(broker.port, None);
-    gateway.until("subscribed, 0 refused", 1).await;
+    let mut gateway = Subscriber::subscribed(broker.port).await;
     gateway.set_full(true);
     publish(broker.port, QoS::AtLeastOnce, &["3.1", "3.2"]).await;
     gateway.until("refused 3.1", 2).await;

@@ -84,6 +84,13 @@ impl Recorder {
 }
 
 impl Subscriber {
+    /// One that the broker lets subscribe.
+    pub(crate) async fn subscribed(port: u16) -> Self {
+        let subscriber = Self::start(port, None);
+        subscriber.until("subscribed, 0 refused", 1).await;
+        subscriber
+    }
+
     pub(crate) fn start(port: u16, version: Option<Version>) -> Self {
         Self::start_with(port, version, None)
     }

@@ -115,15 +115,7 @@ async fn a_kill_amid_a_loss_leaves_a_gap_without_a_count() {
 /// itself, and in the end the account is exact.
 #[tokio::test]
 async fn a_full_disk_is_declared_and_resumes_by_itself() {
-    if let Some(what) = LoopDisk::missing() {
-        println!("skipped: needs {what}");
-        return;
-    }
-    let mut stage = Stage::set().await;
-    let Some(disk) = LoopDisk::mount(&stage.path("disk.ext4"), 64 << 20, &stage.data_dir()) else {
-        println!("skipped: needs loop devices");
-        return;
-    };
+    let Some((mut stage, disk)) = on_a_disk_of_64_mib().await else { return };
     let timer = Printer::start(PACE);
     let journal = "results = { quota = \"32MiB\", reserve = \"1MiB\" }\ntelemetry = { quota = \"2MiB\" }";
     stage.configure(journal, &timer.source("timer", "results"));
@@ -165,15 +157,7 @@ async fn a_full_disk_is_declared_and_resumes_by_itself() {
 /// of it it goes on by itself.
 #[tokio::test]
 async fn a_first_start_on_a_full_disk_says_so_and_succeeds_with_room() {
-    if let Some(what) = LoopDisk::missing() {
-        println!("skipped: needs {what}");
-        return;
-    }
-    let mut stage = Stage::set().await;
-    let Some(disk) = LoopDisk::mount(&stage.path("disk.ext4"), 64 << 20, &stage.data_dir()) else {
-        println!("skipped: needs loop devices");
-        return;
-    };
+    let Some((mut stage, disk)) = on_a_disk_of_64_mib().await else { return };
     let timer = Printer::start(PACE);
     let journal = "results = { quota = \"8MiB\", reserve = \"16MiB\" }\ntelemetry = { quota = \"2MiB\" }";
     stage.configure(journal, &timer.source("timer", "results"));
@@ -253,6 +237,20 @@ async fn rotten_segments_are_named_set_aside_and_declared() {
     let sound: Vec<u64> = sound.filter_map(|event| printer::number(&event.evidence)).collect();
     assert_eq!(results.impulses(), sound, "every sound impulse came, in order");
     println!("{damaged_count} records in {damaged:?} set aside and declared, {} impulses delivered", sound.len());
+}
+
+/// A stage whose data directory is a file system of its own; none, and said why, where there can be none.
+async fn on_a_disk_of_64_mib() -> Option<(Stage, LoopDisk)> {
+    if let Some(what) = LoopDisk::missing() {
+        println!("skipped: needs {what}");
+        return None;
+    }
+    let stage = Stage::set().await;
+    let disk = LoopDisk::mount(&stage.path("disk.ext4"), 64 << 20, &stage.data_dir());
+    if disk.is_none() {
+        println!("skipped: needs loop devices");
+    }
+    Some((stage, disk?))
 }
 
 fn is_full(status: &Value) -> bool {

@@ -106,21 +106,10 @@ fn all_segments_are_missed() {
 fn a_cut_while_it_is_set_right_gives_no_sequence_again() {
     let prepared = filled();
     delete(&prepared, &files(&prepared, "results").pop().unwrap());
-    let whole = prepared.copy();
-    let start = whole.operations();
-    open(&whole);
-    assert!(whole.operations() > start + 5);
-    for cut in start + 1..=whole.operations() {
-        let disk = prepared.copy();
-        disk.cut_power_at(cut);
-        let _ = Journal::open(disk.clone(), config(), at(0));
-        disk.cut_power();
-        disk.restart(cut);
-        let (journal, _) = open(&disk);
-        let case = format!("cut {cut}");
-        let (_, last) = check(&journal, &case);
-        go_on(&journal, last, &case);
-    }
+    cut_each_operation_of_opening(&prepared, |journal, case| {
+        let (_, last) = check(journal, case);
+        go_on(journal, last, case);
+    });
 }
 
 /// A rotation that the power cuts leaves no note of a segment that is not there.

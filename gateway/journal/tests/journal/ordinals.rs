@@ -107,20 +107,11 @@ fn no_ordinal_is_given_again_after_a_loss() {
             let before = stored(&open(&prepared).0);
             let newest = files(&prepared, lane.name()).pop().unwrap();
             damage(&prepared, &newest);
-            let whole = prepared.copy();
-            let start = whole.operations();
-            drop(open(&whole));
-            let end = whole.operations();
-            check(&open(&whole).0, &before, what);
-            for cut in start + 1..=end {
-                let disk = prepared.copy();
-                disk.cut_power_at(cut);
-                let _ = Journal::open(disk.clone(), config(), at(25));
-                disk.cut_power();
-                disk.restart(cut);
-                let case = format!("{what} in {}, cut {cut}", lane.name());
-                check(&open(&disk).0, &before, &case);
-            }
+            cut_each_operation_of_opening(&prepared, |journal, cut| {
+                check(journal, &before, &format!("{what} in {}, {cut}", lane.name()));
+            });
+            drop(open(&prepared));
+            check(&open(&prepared).0, &before, what);
         }
     }
 }

@@ -335,19 +335,10 @@ fn an_orderly_stop_ends_a_loss_with_its_count() {
 fn a_cut_while_a_loss_ends_leaves_it_ended_once() {
     let prepared = MemoryStorage::new();
     losing(&prepared);
-    let whole = prepared.copy();
-    let start = whole.operations();
-    open(&whole);
-    for cut in start + 1..=whole.operations() {
-        let disk = prepared.copy();
-        disk.cut_power_at(cut);
-        let _ = Journal::open(disk.clone(), config(), at(0));
-        disk.cut_power();
-        disk.restart(cut);
-        let (journal, _) = open(&disk);
-        let states: Vec<_> = results_gaps(&journal).iter().map(v1::Gap::state).collect();
-        assert_eq!(states, [v1::GapState::Open, v1::GapState::Closed], "cut {cut}");
-    }
+    cut_each_operation_of_opening(&prepared, |journal, case| {
+        let states: Vec<_> = results_gaps(journal).iter().map(v1::Gap::state).collect();
+        assert_eq!(states, [v1::GapState::Open, v1::GapState::Closed], "{case}");
+    });
 }
 
 /// A new epoch begins while events are being lost: the loss goes on under its name, and is closed there with all that it counts.

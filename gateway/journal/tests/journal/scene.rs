@@ -33,6 +33,22 @@ pub(crate) fn open(disk: &MemoryStorage) -> (Journal<MemoryStorage>, Recovery) {
 }
 
 /// An event of a device with its own numbers, with so many bytes of evidence.
+/// Cuts the power at each operation of an opening in turn, and hands over what is opened after it, with the case's name.
+pub(crate) fn cut_each_operation_of_opening(prepared: &MemoryStorage, look: impl Fn(&Journal<MemoryStorage>, &str)) {
+    let whole = prepared.copy();
+    let start = whole.operations();
+    drop(open(&whole));
+    assert!(whole.operations() > start);
+    for cut in start + 1..=whole.operations() {
+        let disk = prepared.copy();
+        disk.cut_power_at(cut);
+        let _ = Journal::open(disk.clone(), config(), at(0));
+        disk.cut_power();
+        disk.restart(cut);
+        look(&open(&disk).0, &format!("cut {cut}"));
+    }
+}
+
 pub(crate) fn event(number: u64, evidence: usize) -> Vec<u8> {
     v1::Event {
         venue_id: "stade-1".into(),
