@@ -47,7 +47,7 @@ pub(super) struct Rig {
     pub(super) clock: Clock,
     pub(super) gateway: GatewayProcess,
     pub(super) centre: CloudHandle,
-    pub(super) link: Option<LinkHandle>,
+    _link: Option<LinkHandle>,
     chronometer: TcpListener,
 }
 
@@ -79,7 +79,7 @@ impl Rig {
         let executable = std::env::current_exe().context("find this program's own file")?;
         let gateway = GatewayProcess::new(executable, folder);
         gateway.configure(&configuration(folder, setting, port, chronometer.local_addr()?.port()))?;
-        Ok(Self { clock: Clock::start(), gateway, centre, link, chronometer })
+        Ok(Self { clock: Clock::start(), gateway, centre, _link: link, chronometer })
     }
 
     /// Starts the gateway and takes up its connection to the chronometer.

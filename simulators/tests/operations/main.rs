@@ -20,6 +20,7 @@ use std::{
 use serde_json::Value;
 use venue_schema::v1::Lane;
 use venue_sim::{
+    authority::{Authority, Ends},
     cloud::CloudConfig,
     gateway::{self, number, text},
 };
@@ -27,7 +28,7 @@ use venue_sim::{
 use scrape::{Scrape, address, get};
 use stage::{
     GATEWAY, PATIENCE, SMALL, STAGED_TELEMETRY, Stage,
-    certificates::{Authority, centre_files, secured_uplink},
+    certificates::{centre_files, secured_uplink},
     cloud_in, eventually, is_delivering,
     printer::{Pace, Printer},
     timer::Timer,
@@ -282,7 +283,7 @@ async fn what_is_documented_is_what_is_served() {
     let expiry = "venue_uplink_certificate_expiry_timestamp_seconds{uplink=\"centre\",certificate=\"gateway\"}";
     let in_2090 = 3_786_912_000.0;
     assert_eq!(scrape.value(expiry), in_2090);
-    authority.sign(&stage.path(""), "gateway", GATEWAY, stage::certificates::Ends::Early).unwrap();
+    authority.sign(&stage.path(""), "gateway", GATEWAY, Ends::Early).unwrap();
     let replaced = Scrape::of(address).await;
     assert!(replaced.value(expiry) < in_2090, "a file that is replaced is read again");
     let of_broker = "venue_mqtt_certificate_expiry_timestamp_seconds{certificate=\"gateway\"}";

@@ -22,11 +22,11 @@ use venue_schema::{
     JournalEpoch, Message as _,
     v1::{self, Lane},
 };
-use venue_sim::gateway::number;
+use venue_sim::{authority::Authority, gateway::number};
 
 use stage::{
-    ACKNOWLEDGED, PATIENCE, SMALL, STAGED, Stage,
-    certificates::{Authority, centre_files, secured_uplink},
+    ACKNOWLEDGED, GATEWAY, PATIENCE, SMALL, STAGED, Stage,
+    certificates::{centre_files, secured_uplink},
     eventually,
     timer::Timer,
     uplink,

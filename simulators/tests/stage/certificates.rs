@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-pub(crate) use venue_sim::authority::{Authority, Ends};
 use venue_sim::cloud::TlsConfig;
 
 use super::uplink;

@@ -10,13 +10,14 @@ use std::path::Path;
 
 use serde_json::Value;
 use venue_sim::{
+    authority::{Authority, Ends},
     cloud::{Cloud, CloudConfig},
     gateway::{self, text},
 };
 
 use stage::{
     GATEWAY, LAST_ERROR, SMALL, STATE, Stage,
-    certificates::{Authority, Ends, centre_files, secured_uplink},
+    certificates::{centre_files, secured_uplink},
     cloud_in, eventually,
     timer::Timer,
 };
