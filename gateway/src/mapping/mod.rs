@@ -77,6 +77,8 @@ const fn device(name: &'static str, title: &'static str) -> DeviceType {
         title,
         transports: &[Transport::Mqtt],
         line: None,
+        other_lines: &[],
+        identify: b"",
         evidence: Evidence::Documentation,
         back_fill: "",
         acknowledgement: "PUBACK",

@@ -91,6 +91,11 @@ pub struct DeviceType {
     pub transports: &'static [Transport],
     /// Line settings if the configuration gives none; none without a serial line.
     pub line: Option<LineSettings>,
+    /// Other settings that it is found with, the most frequent first.
+    pub other_lines: &'static [LineSettings],
+    /// What its maker has a host ask to learn what it is, and that changes nothing at it;
+    /// empty if there is no such request.
+    pub identify: &'static [u8],
     /// What stands behind our reading of it.
     pub evidence: Evidence,
     /// How missed records are fetched again; empty if they cannot be.
@@ -146,6 +151,17 @@ macro_rules! devices {
                     return Ok(Self::$variant(<$conversation>::new(role)));
                 })+
                 Err(UnknownDevice)
+            }
+        }
+
+        impl DeviceType {
+            /// Whether a frame of this device holds check digits, which were then verified
+            /// before it was handed out as [`Item::Frame`].
+            pub fn is_checked(&self, frame: &[u8]) -> bool {
+                $(if self.name == $row.name {
+                    return <$conversation>::is_checked(frame);
+                })+
+                false
             }
         }
 

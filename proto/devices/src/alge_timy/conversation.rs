@@ -26,6 +26,11 @@ impl Timy {
         Self { framer: LineFramer::new(), reader }
     }
 
+    /// Whether a sound frame holds check digits: a long line in checksum mode does.
+    pub fn is_checked(frame: &[u8]) -> bool {
+        matches!(Message::parse(frame, Checks::Required), Ok(Some(Message::Record(_))))
+    }
+
     /// Wants the memory repeated, as soon as the line is quiet. A listener never
     /// asks, and a repeat already asked for is not asked for twice.
     pub fn request_replay(&mut self, now: Monotonic) {

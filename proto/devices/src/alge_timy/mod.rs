@@ -63,6 +63,13 @@ pub const DEVICE: DeviceType = DeviceType {
     title: "ALGE TdC 8000/8001, Timy, Timy2, Timy3",
     transports: &[Transport::Serial, Transport::TcpConnect, Transport::TcpListen],
     line: Some(LineSettings::eight_n_one(9600)),
+    other_lines: &[
+        LineSettings::eight_n_one(38_400),
+        LineSettings::eight_n_one(19_200),
+        LineSettings::eight_n_one(4800),
+        LineSettings::eight_n_one(2400),
+    ],
+    identify: b"NSF?\r",
     evidence: Evidence::GenuineCapture,
     back_fill: "RSM (memory replay)",
     acknowledgement: "",

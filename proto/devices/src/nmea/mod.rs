@@ -59,6 +59,14 @@ pub const DEVICE: DeviceType = DeviceType {
     title: "NMEA 0183 (GNSS receivers, anemometers)",
     transports: &[Transport::Serial, Transport::TcpConnect, Transport::TcpListen],
     line: Some(LineSettings::eight_n_one(4800)),
+    other_lines: &[
+        LineSettings::eight_n_one(9600),
+        LineSettings::eight_n_one(38_400),
+        LineSettings::eight_n_one(115_200),
+        LineSettings::eight_n_one(19_200),
+        LineSettings::eight_n_one(57_600),
+    ],
+    identify: b"",
     evidence: Evidence::GenuineCapture,
     back_fill: "",
     acknowledgement: "",
@@ -76,6 +84,11 @@ impl Nmea {
     /// A listener at the beginning of a stream. Both roles only listen.
     pub const fn new(_role: Role) -> Self {
         Self { framer: Framer::new() }
+    }
+
+    /// Whether a sound frame holds check digits: each does.
+    pub const fn is_checked(_frame: &[u8]) -> bool {
+        true
     }
 }
 
