@@ -8,6 +8,8 @@ use venue_devices::DEVICES;
 use crate::{
     command::{self, journal::Point},
     config::{self, Config},
+    mapping::TopicFilter,
+    probe::Target,
 };
 
 /// The names of the lanes.
@@ -91,6 +93,8 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Find line settings and protocol of an unknown device; sends nothing to it
+    Probe(Probe),
     /// Decode a capture: one JSON event a line, a summary on standard error
     Decode(Decode),
     /// Look into a journal, offline or beside a running gateway
@@ -130,6 +134,45 @@ pub struct Tail {
     /// Print what is there and end
     #[arg(long)]
     pub no_follow: bool,
+}
+
+/// `probe`.
+#[derive(Debug, Clone, Args)]
+pub struct Probe {
+    /// A serial port, HOST:PORT, or a broker's URL as mqtts://HOST
+    #[arg(value_name = "PORT|HOST:PORT|URL")]
+    pub target: Target,
+    /// Listen for N seconds at each setting, twice as long where something comes
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub seconds: u64,
+    /// Where listening tells nothing, send what makers have a host ask (`NSF?` for ALGE; at HOST:PORT also MQTT
+    /// CONNECT). Not during a race
+    #[arg(long)]
+    pub ask: bool,
+    /// Of a broker: the topics to look at
+    #[arg(long, value_name = "FILTER", default_value = "#", value_parser = filter)]
+    pub topic: String,
+    /// Of a broker: user name
+    #[arg(long, value_name = "NAME")]
+    pub username: Option<String>,
+    /// Of a broker: file that holds the password
+    #[arg(long, value_name = "FILE", requires = "username")]
+    pub password_file: Option<PathBuf>,
+    /// Of a broker: certificates of its authority
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Print what was found as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A subscription that takes no message from another client and no statistics of the broker's.
+fn filter(text: &str) -> Result<String, &'static str> {
+    match TopicFilter::parse(text) {
+        Ok(_) if text.starts_with('$') => Err("shared subscriptions and $SYS are not looked at: write a plain filter"),
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("no topic filter: write for example venue/+/wind"),
+    }
 }
 
 /// `decode`.
@@ -267,6 +310,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Tail(tail) => with_config(&tail.config.clone(), |config| command::tail::run(&config, &tail)),
         Command::Devices { json } => print(&command::devices::table(json)?),
         Command::Ports { json } => print(&command::ports::table(json)?),
+        Command::Probe(probe) => command::probe::run(&probe),
         Command::Decode(decode) => command::decode::main(&decode),
         Command::Journal(journal) => command::journal::run(&journal),
     }

@@ -19,6 +19,7 @@ pub mod mapping;
 pub mod mqtt;
 pub mod pipeline;
 pub mod ports;
+pub mod probe;
 pub mod source;
 pub mod systemd;
 pub mod uplink;

@@ -11,6 +11,7 @@ use venue_gateway::app::status::{
     ClockStatus, JournalStatus, LaneStatus, SourceStatus, Status, UplinkLaneStatus, UplinkStatus,
 };
 use venue_gateway::cli::Exit;
+use venue_gateway::command::probe::{BrokerJson, HeardReport, Report, TopicJson};
 use venue_gateway::config::Config;
 use venue_gateway::event_json::Instead;
 use venue_gateway::ports::{SerialPort, UsbDevice};
@@ -126,6 +127,14 @@ fn lists_and_summaries_have_their_documented_keys() {
     let output = run(&["decode", "--device", "nmea", &capture.to_string_lossy()]);
     let summary = String::from_utf8(output.stderr).expect("text");
     check("`decode`: the summary", &serde_json::from_str(summary.trim_end()).expect("one JSON line"));
+}
+
+/// A probe of everything at once has the documented keys.
+#[test]
+fn a_probe_has_its_documented_keys() {
+    let broker = BrokerJson { topics: vec![TopicJson::default()], ..BrokerJson::default() };
+    let report = Report { heard: vec![HeardReport::default()], broker: Some(broker), ..Report::default() };
+    check("`probe --json`", &serde_json::to_value(report).expect("plain"));
 }
 
 /// A journal with an uplink and a damaged `meta` is inspected and verified

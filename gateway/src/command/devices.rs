@@ -1,9 +1,9 @@
 //! `devices`: the table of protocols.
 
 use serde::Serialize;
-use venue_devices::{DEVICES, DeviceType, LineSettings, Parity};
+use venue_devices::{DEVICES, DeviceType};
 
-use crate::mapping;
+use crate::{mapping, probe};
 
 /// A row, as `--json` prints it.
 #[derive(Debug, Serialize)]
@@ -23,21 +23,12 @@ impl Row {
             name: device.name,
             title: device.title,
             transports: device.transports.iter().map(|it| it.name()).collect(),
-            line: device.line.map(line),
+            line: device.line.map(probe::written),
             evidence: device.evidence.name(),
             back_fill: device.back_fill,
             acknowledgement: device.acknowledgement,
         }
     }
-}
-
-fn line(line: LineSettings) -> String {
-    let parity = match line.parity {
-        Parity::None => 'N',
-        Parity::Even => 'E',
-        Parity::Odd => 'O',
-    };
-    format!("{} {}{parity}{}", line.baud, line.data_bits, line.stop_bits)
 }
 
 /// The table as text, or as one JSON array.

@@ -70,6 +70,15 @@ pub fn line(event: &v1::Event, zone: &TimeZone) -> String {
     line.trim_end().chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
+/// How a line begins of an event that was neither received nor stored.
+const NOT_RECEIVED: &str = "--:--:--.--- -        0 ";
+
+/// The line of an event that was neither received nor stored, from the device on.
+pub fn of_sample(event: &v1::Event) -> String {
+    let line = line(event, &TimeZone::UTC);
+    line.strip_prefix(NOT_RECEIVED).unwrap_or(&line).to_owned()
+}
+
 fn face(zone: &TimeZone, utc_ns: Option<i64>) -> String {
     let timestamp = utc_ns.and_then(|ns| jiff::Timestamp::from_nanosecond(i128::from(ns)).ok());
     timestamp.map_or_else(|| "--:--:--.---".to_owned(), |it| zone.to_datetime(it).strftime("%H:%M:%S%.3f").to_string())

@@ -9,6 +9,7 @@ pub mod journal;
 mod offline;
 mod output;
 pub mod ports;
+pub mod probe;
 pub mod run;
 pub mod status;
 mod supervise;

@@ -56,7 +56,7 @@ pub use mqtt::{Broker, MqttConfig, MqttProtocol, MqttTls, TopicConfig};
 pub use network::{InvalidNetwork, IpNetwork};
 pub use size::{ByteSize, InvalidSize};
 pub use source::{LABELS_MAX, SourceConfig};
-pub use transport::TransportConfig;
+pub use transport::{TransportConfig, host_port};
 pub use uplink::{Endpoint, InvalidEndpoint, TlsFiles, UPLINKS_MAX, UplinkConfig};
 
 /// The compiled-in file: every key with its meaning and its default.

@@ -120,6 +120,15 @@ impl fmt::Display for Broker {
     }
 }
 
+/// As a command line gives it.
+impl std::str::FromStr for Broker {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::from_text(text).map_err(|it| format!("{}: {}", it.message, it.help))
+    }
+}
+
 impl Setting for Broker {
     const KIND: &'static str = "a URL";
     const EXAMPLE: &'static str = "\"mqtts://broker.venue:8883\"";

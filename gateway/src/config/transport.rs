@@ -170,6 +170,14 @@ impl Setting for HostPort {
     }
 }
 
+/// Checks that a text is HOST:PORT as `connect` takes it, and gives it back.
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn host_port(text: &str) -> Result<String, String> {
+    HostPort::from_text(text).map(|it| it.0).map_err(|it| format!("{}: {}", it.message, it.help))
+}
+
 /// An IPv4 address, an IPv6 address in brackets, or a name that DNS could know.
 fn is_host(host: &str) -> bool {
     if let Some(inner) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {

@@ -20,9 +20,6 @@ pub struct Sample {
     pub payload: String,
 }
 
-/// How a line of an event begins that was neither received nor stored.
-const NOT_RECEIVED: &str = "--:--:--.--- -        0 ";
-
 /// The events of a sample, a line each as `tail` would show it, from the device on, then
 /// the key.
 ///
@@ -52,8 +49,7 @@ pub fn try_sample(mapping: &Mapping, sample: &Sample) -> Result<Vec<String>, Map
         let (_, mut event) = events.event(&reading.as_reading(), &arrival, &NothingKnown);
         event.device_id.clone_from(&reading.device_id);
         let key = reading.key.as_deref().map_or_else(|| "no key".to_owned(), |key| format!("key {key}"));
-        let line = event_line::line(&event, &TimeZone::UTC);
-        format!("{}; {key}", line.strip_prefix(NOT_RECEIVED).unwrap_or(&line))
+        format!("{}; {key}", event_line::of_sample(&event))
     };
     Ok(readings.iter().map(line).collect())
 }

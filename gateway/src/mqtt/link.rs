@@ -336,8 +336,8 @@ fn refused<C>(codes: &[C], is_granted: impl Fn(&C) -> bool) -> Vec<usize> {
     codes.iter().enumerate().filter(|(_, code)| !is_granted(code)).map(|(number, _)| number).collect()
 }
 
-/// `stood`: the broker had accepted the connection.
-fn broken_5(error: &v5::ConnectionError, stood: bool) -> LinkError {
+/// What a failure of the library's means. `stood`: the broker had accepted the connection.
+pub(crate) fn broken_5(error: &v5::ConnectionError, stood: bool) -> LinkError {
     use v5::{
         ConnectionError, StateError,
         mqttbytes::{self, v5::ConnectReturnCode},
@@ -361,7 +361,8 @@ fn broken_5(error: &v5::ConnectionError, stood: bool) -> LinkError {
     }
 }
 
-fn broken_3_1_1(error: &rumqttc::ConnectionError) -> LinkError {
+/// The same by MQTT 3.1.1.
+pub(crate) fn broken_3_1_1(error: &rumqttc::ConnectionError) -> LinkError {
     use rumqttc::{ConnectReturnCode, ConnectionError};
     match error {
         ConnectionError::ConnectionRefused(ConnectReturnCode::RefusedProtocolVersion) => {

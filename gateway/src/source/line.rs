@@ -14,7 +14,7 @@ const TTY_READ_BYTES: usize = 4096;
 
 /// A line.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     fd: OwnedFd,
     peer: String,
     tty: Option<TtyErrors>,
@@ -31,7 +31,7 @@ struct TtyErrors {
 
 /// What became of a read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum ReadOutcome {
+pub(crate) enum ReadOutcome {
     /// Bytes came; none of them is left if all were damaged.
     Bytes,
     /// There is nothing to read now.
@@ -42,7 +42,7 @@ pub(super) enum ReadOutcome {
 
 impl Line {
     /// A line over a connected, non-blocking socket.
-    pub(super) fn socket(fd: OwnedFd, peer: String) -> Self {
+    pub(crate) fn socket(fd: OwnedFd, peer: String) -> Self {
         Self { fd, peer, tty: None }
     }
 
@@ -67,7 +67,7 @@ impl Line {
     }
 
     /// Replaces what is in `buffer` by what the line has, at most its capacity.
-    pub(super) fn read(&mut self, buffer: &mut Vec<u8>) -> ReadOutcome {
+    pub(crate) fn read(&mut self, buffer: &mut Vec<u8>) -> ReadOutcome {
         buffer.clear();
         let read = loop {
             let read = match &mut self.tty {
@@ -91,7 +91,7 @@ impl Line {
     ///
     /// # Errors
     /// Why the line is gone.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<usize, String> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<usize, String> {
         match rustix::io::write(&self.fd, bytes) {
             Ok(count) => Ok(count),
             Err(Errno::AGAIN | Errno::INTR) => Ok(0),
@@ -100,7 +100,7 @@ impl Line {
     }
 
     /// Errors counted since the last call.
-    pub(super) fn take_errors(&mut self) -> LineErrors {
+    pub(crate) fn take_errors(&mut self) -> LineErrors {
         self.tty.as_mut().map(|tty| tty.take(self.fd.as_fd())).unwrap_or_default()
     }
 

@@ -49,6 +49,9 @@ use venue_devices::{Conversation, Item};
 use crate::clock::SystemClock;
 use crate::config::{SourceConfig, TransportConfig};
 
+pub(crate) use line::{Line, ReadOutcome};
+pub(crate) use serial::open_line;
+
 pub use crate::clock::Received;
 pub use state::{ConnectedSince, LineErrors, SourceSnapshot, SourceState};
 pub use waker::SourceWaker;

@@ -45,9 +45,16 @@ const PTY_MAJORS: std::ops::RangeInclusive<u32> = 136..=143;
 /// Why a port could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("open {port}: {kind}")]
-struct SerialError {
+pub(crate) struct SerialError {
     port: String,
     kind: SerialErrorKind,
+}
+
+impl SerialError {
+    /// Whether the port is sound and only cannot do the speed.
+    pub(crate) fn is_of_speed(&self) -> bool {
+        matches!(self.kind, SerialErrorKind::Speed { .. })
+    }
 }
 
 #[derive(Debug)]
@@ -111,14 +118,25 @@ impl Serial {
 
 impl Transport for Serial {
     fn open(&mut self, _now: Duration) -> Opening {
-        match open_port(&self.port, self.line) {
-            Ok(fd) => Opening::Ready(Line::tty(fd, tty(&self.port))),
-            Err(kind) => Opening::Failed(SerialError { port: self.port.display().to_string(), kind }.to_string()),
+        match open_line(&self.port, self.line) {
+            Ok(line) => Opening::Ready(line),
+            Err(error) => Opening::Failed(error.to_string()),
         }
     }
 
     fn back_off(&self, seed: u64) -> BackOff {
         BackOff::new(FIRST_BACK_OFF, LONGEST_BACK_OFF, seed)
+    }
+}
+
+/// Opens a port, raw, exclusive and without blocking.
+///
+/// # Errors
+/// Why it could not be opened, and how to mend it.
+pub(crate) fn open_line(port: &Path, line: LineSettings) -> Result<Line, SerialError> {
+    match open_port(port, line) {
+        Ok(fd) => Ok(Line::tty(fd, tty(port))),
+        Err(kind) => Err(SerialError { port: port.display().to_string(), kind }),
     }
 }
 
