@@ -29,7 +29,8 @@ const ROUNDS: u64 = 9;
 fn main() {
     let lines: u64 = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(100_000);
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut config = JournalConfig::new(GatewayId::new("bench").expect("a name"), "v", JournalEpoch::from_bytes([7; 16]));
+    let mut config =
+        JournalConfig::new(GatewayId::new("bench").expect("a name"), "v", JournalEpoch::from_bytes([7; 16]));
     config.results.reserve = 1 << 20;
     let directory = Directory::create(folder.path()).expect("a folder");
     let (journal, _) = Journal::open(directory, config, Duration::ZERO).expect("a journal");
@@ -38,8 +39,11 @@ fn main() {
     let arrival = || {
         let monotonic = started.elapsed();
         let utc_ns = Some(1_795_853_828_200_000_000 + monotonic.as_nanos() as i64);
-        let quality =
-            Quality { sync_state: SyncState::Synchronized, maximum_error: Some(Duration::from_millis(2)), date_known: true };
+        let quality = Quality {
+            sync_state: SyncState::Synchronized,
+            maximum_error: Some(Duration::from_millis(2)),
+            date_known: true,
+        };
         Arrival { received: Received { monotonic, utc_ns }, quality, boot_id: BootId([7; 16]) }
     };
     let settings = SourceSettings {

@@ -107,7 +107,7 @@ fn a_closed_pipe_is_no_error_and_no_panic() {
     let many = gap(1);
     site.store(&vec![&many[..]; 500]);
     let capture = site.path("capture");
-    fs::write(&capture, "$GPZDA,100000.00,28,11,2026,00,00*6F\r\n".repeat(5_000)).expect("written");
+    fs::write(&capture, "$GPZDA,100000.00,28,11,2026,00,00*6B\r\n".repeat(5_000)).expect("written");
     let (data, capture) = (site.data(), capture.to_string_lossy().into_owned());
     let commands = [
         (gateway(&["devices"]), Exit::Success),

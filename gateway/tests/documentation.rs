@@ -123,7 +123,7 @@ fn lists_and_summaries_have_their_documented_keys() {
     check("`ports --json`", &serde_json::to_value([port]).expect("plain"));
 
     let capture = folder.path().join("capture");
-    fs::write(&capture, "$GPZDA,100000.00,28,11,2026,00,00*6F\r\n").expect("written");
+    fs::write(&capture, "$GPZDA,100000.00,28,11,2026,00,00*6B\r\n").expect("written");
     let output = run(&["decode", "--device", "nmea", &capture.to_string_lossy()]);
     let summary = String::from_utf8(output.stderr).expect("text");
     check("`decode`: the summary", &serde_json::from_str(summary.trim_end()).expect("one JSON line"));

@@ -212,12 +212,13 @@ impl<'a, W: Write> Printer<'a, W> {
             bytes: bytes.len() as u64,
             count: 1,
         };
-        let event = v1::Event {
+        let event = self.events.with_shared(v1::Event {
+            device_id: self.events.settings.device_id.clone(),
             evidence: bytes.to_vec().into(),
             content: Some(v1::event::Content::Raw(raw)),
             time: Some(self.arrival.event_time()),
-            ..self.events.frame(self.events.settings.device_id.clone())
-        };
+            ..v1::Event::default()
+        });
         self.print(&event);
     }
 

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 use venue_devices::{DeviceType, Identity, Reading, Role};
-use venue_schema::v1::{self, Lane, event};
+use venue_schema::{
+    Message as _,
+    v1::{self, Lane, event},
+};
 
 use super::{
     content,
+    day::Calendar,
     identity::{DeviceKey, IdentityResolver, KnownKeys},
     time::{self, Arrival, Dating},
 };
@@ -42,17 +46,31 @@ pub struct EventBuilder {
     /// What the source was told.
     pub settings: SourceSettings,
     /// Labels of the message that is read, beside those of the source.
-    pub message_labels: BTreeMap<String, String>,
+    message_labels: BTreeMap<String, String>,
     /// Readings name their whole device, as the messages of a broker do, and not one within the source's.
     pub whole_ids: bool,
     identities: IdentityResolver,
+    calendar: Calendar,
+    /// [`shared`](Self::shared), encoded.
+    shared_bytes: Vec<u8>,
 }
 
 impl EventBuilder {
     /// For a source, in a boot.
     pub fn new(settings: SourceSettings, boot_id: BootId) -> Self {
-        let identities = IdentityResolver::new(settings.zone.clone(), boot_id);
-        Self { settings, message_labels: BTreeMap::new(), whole_ids: false, identities }
+        let calendar = Calendar::new(settings.zone.clone());
+        let identities = IdentityResolver::new(boot_id);
+        let message_labels = BTreeMap::new();
+        let mut builder =
+            Self { settings, message_labels, whole_ids: false, identities, calendar, shared_bytes: Vec::new() };
+        builder.shared_bytes = builder.shared().encode_to_vec();
+        builder
+    }
+
+    /// What is read next is of a message with these labels.
+    pub fn label(&mut self, labels: BTreeMap<String, String>) {
+        self.message_labels = labels;
+        self.shared_bytes = self.shared().encode_to_vec();
     }
 
     /// The device begins to repeat its memory.
@@ -68,11 +86,23 @@ impl EventBuilder {
     /// The lane and the event of a reading. `known` tells what was heard of its
     /// device before.
     pub fn event(&mut self, reading: &Reading<'_>, arrival: &Arrival, known: &impl KnownKeys) -> (Lane, v1::Event) {
+        let device_id = self.device_id(reading);
+        let (lane, event) = self.own_fields(reading, arrival, known);
+        (lane, self.with_shared(v1::Event { device_id, ..event }))
+    }
+
+    /// The same without the device's id and the fields that all events of the source share.
+    pub(super) fn own_fields(
+        &mut self,
+        reading: &Reading<'_>,
+        arrival: &Arrival,
+        known: &impl KnownKeys,
+    ) -> (Lane, v1::Event) {
         let replaying = self.identities.replaying();
         let resolved = match &reading.identity {
             Identity::Content { key, day, stands_for, .. } => {
                 let device = DeviceKey { key, stands_for: stands_for.as_deref(), day: *day };
-                Some(self.identities.resolve(&device, &arrival.received, known))
+                Some(self.identities.resolve(&device, &arrival.received, &self.calendar, known))
             }
             Identity::Sequence { .. } | Identity::Key { .. } | Identity::None => None,
         };
@@ -96,10 +126,10 @@ impl EventBuilder {
         let event = v1::Event {
             device_epoch: epoch(&reading.identity),
             identity,
-            time: Some(time::event_time(&reading.time, dating, arrival, &self.settings.zone)),
+            time: Some(time::event_time(&reading.time, dating, arrival, &self.calendar)),
             evidence: reading.evidence.to_vec().into(),
             content: Some(content),
-            ..self.frame(self.device_id(reading))
+            ..v1::Event::default()
         };
         (self.settings.lane.unwrap_or_else(|| content::lane(&reading.content)), event)
     }
@@ -115,11 +145,22 @@ impl EventBuilder {
         }
     }
 
-    /// The fields that all events of the source share.
-    pub fn frame(&self, device_id: String) -> v1::Event {
+    /// Completes an event with the fields that all events of the source share.
+    pub fn with_shared(&self, event: v1::Event) -> v1::Event {
+        let v1::Event { venue_id, principal, labels, decoded_by, .. } = self.shared();
+        v1::Event { venue_id, principal, labels, decoded_by, ..event }
+    }
+
+    /// Puts an event without those fields into bytes, completed with them. Protobuf takes fields in any order, so those that stay
+    /// the same are encoded once and stand first.
+    pub(super) fn encode(&self, event: &v1::Event, into: &mut Vec<u8>) {
+        into.extend_from_slice(&self.shared_bytes);
+        event.encode(into).expect("a vector grows");
+    }
+
+    fn shared(&self) -> v1::Event {
         v1::Event {
             venue_id: self.settings.venue_id.clone(),
-            device_id,
             principal: self.settings.principal.clone(),
             labels: self
                 .settings

@@ -18,7 +18,7 @@ pub(super) fn content(content: &Content<'_>, target: (&str, u32), replayed: bool
         Content::DeviceStatus(it) => event::Content::DeviceStatus(v1::DeviceStatus {
             state: device_state(it.state).into(),
             values: values(&it.values),
-            text: text(it.text),
+            text: shown(it.text),
         }),
         Content::Correction(it) => event::Content::Correction(correction(it, target, replayed)),
         Content::Session(it) => event::Content::Session(session(it)),
@@ -38,8 +38,9 @@ pub(super) fn lane(content: &Content<'_>) -> v1::Lane {
     }
 }
 
-fn text(text: Text<'_>) -> String {
-    text.to_string()
+/// A device's text in Unicode.
+pub(super) fn shown(text: Text<'_>) -> String {
+    text.as_ascii().map_or_else(|| text.to_string(), str::to_owned)
 }
 
 fn impulse(it: &devices::Impulse<'_>) -> v1::Impulse {
@@ -49,14 +50,14 @@ fn impulse(it: &devices::Impulse<'_>) -> v1::Impulse {
         devices::Edge::Falling => v1::Edge::Falling,
     };
     v1::Impulse {
-        channel: text(it.channel),
-        start_number: text(it.start_number),
+        channel: shown(it.channel),
+        start_number: shown(it.start_number),
         manual: it.manual,
         memory: it.memory,
         no_valid_start_number: it.no_valid_start_number,
-        group: text(it.group),
+        group: shown(it.group),
         course: it.course.to_owned(),
-        flag: text(it.flag),
+        flag: shown(it.flag),
         edge: edge.into(),
         suppressed: it.suppressed,
     }
@@ -71,12 +72,12 @@ fn passing(it: &devices::Passing<'_>) -> v1::Passing {
         devices::PassingKind::Marker => v1::PassingKind::Marker,
     };
     v1::Passing {
-        transponder: text(it.transponder),
-        transponder_label: text(it.transponder_label),
-        start_number: text(it.start_number),
-        location: text(it.location),
-        reader: text(it.reader),
-        antenna: text(it.antenna),
+        transponder: shown(it.transponder),
+        transponder_label: shown(it.transponder_label),
+        start_number: shown(it.start_number),
+        location: shown(it.location),
+        reader: shown(it.reader),
+        antenna: shown(it.antenna),
         hits: it.hits,
         strength: it.strength,
         rssi_dbm: it.rssi_dbm,
@@ -87,7 +88,7 @@ fn passing(it: &devices::Passing<'_>) -> v1::Passing {
         temperature_c: it.temperature_c,
         stored: it.stored,
         test: it.test,
-        details: it.details.iter().map(|&(name, value)| (name.to_owned(), text(value))).collect(),
+        details: it.details.iter().map(|&(name, value)| (name.to_owned(), shown(value))).collect(),
     }
 }
 
@@ -111,21 +112,21 @@ fn lane_result(it: &devices::LaneResult<'_>) -> v1::LaneResult {
     v1::LaneResult {
         kind: result_kind(it.kind).into(),
         lane: it.lane,
-        start_number: text(it.start_number),
+        start_number: shown(it.start_number),
         rank: it.rank,
         duration_ns: it.duration_ns,
         speed_m_per_s: it.speed_m_per_s,
-        channel: text(it.channel),
-        event: text(it.event),
-        heat: text(it.heat),
-        round: text(it.round),
+        channel: shown(it.channel),
+        event: shown(it.event),
+        heat: shown(it.heat),
+        round: shown(it.round),
         course: it.course.to_owned(),
         manual: it.manual,
         memory: it.memory,
         official: it.official,
-        flag: text(it.flag),
+        flag: shown(it.flag),
         reaction_ns: it.reaction_ns,
-        text: text(it.text),
+        text: shown(it.text),
     }
 }
 
@@ -140,11 +141,11 @@ fn start(it: &devices::Start<'_>) -> v1::Start {
     };
     v1::Start {
         kind: kind.into(),
-        channel: text(it.channel),
-        start_number: text(it.start_number),
+        channel: shown(it.channel),
+        start_number: shown(it.start_number),
         lane: it.lane,
         reaction_ns: it.reaction_ns,
-        text: text(it.text),
+        text: shown(it.text),
     }
 }
 
@@ -156,18 +157,18 @@ fn wind(it: &devices::Wind<'_>) -> v1::Wind {
         relative: it.relative,
         valid: it.valid,
         text: format!("{}{separator}{}", it.speed_text, it.unit_text),
-        status: text(it.status),
+        status: shown(it.status),
     }
 }
 
 fn values(values: &[devices::Value<'_>]) -> Vec<v1::Value> {
     let one = |it: &devices::Value<'_>| v1::Value {
-        name: text(it.name),
+        name: shown(it.name),
         value: Some(match it.value {
             ValueKind::Number(number) => value::Value::Number(number),
             ValueKind::Integer(integer) => value::Value::Integer(integer),
             ValueKind::Flag(flag) => value::Value::Flag(flag),
-            ValueKind::Text(it) => value::Value::Text(text(it)),
+            ValueKind::Text(it) => value::Value::Text(shown(it)),
             ValueKind::Data(data) => value::Value::Data(data.to_vec().into()),
         }),
         unit: it.unit.to_owned(),
@@ -200,12 +201,12 @@ fn correction(it: &devices::Correction<'_>, target: (&str, u32), replayed: bool)
         kind: kind.into(),
         target_key: target.0.to_owned(),
         target_occurrence: target.1,
-        channel: text(it.channel),
-        start_number: text(it.start_number),
-        previous_start_number: text(it.previous_start_number),
-        group: text(it.group),
+        channel: shown(it.channel),
+        start_number: shown(it.start_number),
+        previous_start_number: shown(it.previous_start_number),
+        group: shown(it.group),
         course: it.course.to_owned(),
-        flag: text(it.flag),
+        flag: shown(it.flag),
         duration_ns: it.duration_ns,
         result_kind: result_kind(it.result_kind).into(),
         replayed,
@@ -215,5 +216,5 @@ fn correction(it: &devices::Correction<'_>, target: (&str, u32), replayed: bool)
 
 fn session(it: &devices::Session<'_>) -> v1::Session {
     let state = if it.opened { v1::SessionState::Opened } else { v1::SessionState::Closed };
-    v1::Session { state: state.into(), name: text(it.name), number: text(it.number) }
+    v1::Session { state: state.into(), name: shown(it.name), number: shown(it.number) }
 }

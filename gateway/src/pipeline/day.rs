@@ -8,6 +8,8 @@
 //! resolved the same way, and an hour that it skips is read as if the clock had
 //! not been put forward yet.
 
+use std::cell::Cell;
+
 use jiff::{
     Timestamp, ToSpan as _,
     civil::{Date, DateTime, Time},
@@ -20,6 +22,62 @@ const AHEAD_NS: i128 = 600 * 1_000_000_000;
 
 /// Nanoseconds in a day of a clock face.
 pub const DAY_NS: u64 = 86_400 * 1_000_000_000;
+
+/// A zone's days round the present one, so that a live time of day needs no look into the zone's rules.
+#[derive(Debug)]
+pub struct Calendar {
+    zone: TimeZone,
+    present: Cell<Option<Present>>,
+}
+
+/// A local day and its neighbours, each of which has 24 hours and one offset.
+#[derive(Debug, Clone, Copy)]
+struct Present {
+    /// Yesterday, today, tomorrow.
+    dates: [Date; 3],
+    /// UTC ns at which today began.
+    began_utc_ns: i64,
+}
+
+impl Calendar {
+    /// Of a zone.
+    pub fn new(zone: TimeZone) -> Self {
+        Self { zone, present: Cell::new(None) }
+    }
+
+    /// Its zone.
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// As [`nearest`].
+    pub fn nearest(&self, time_of_day_ns: u64, receive_utc_ns: i64) -> Option<Dated> {
+        const DAY: i64 = DAY_NS as i64;
+        let present = self.present.get().filter(|it| (0..DAY).contains(&receive_utc_ns.wrapping_sub(it.began_utc_ns)));
+        let Some(present) = present else {
+            self.present.set(Present::of(&self.zone, receive_utc_ns));
+            return nearest(&self.zone, time_of_day_ns, receive_utc_ns);
+        };
+        let of_day = i64::try_from(time_of_day_ns).ok().filter(|ns| *ns < DAY)?;
+        let days = present.dates.into_iter().zip([-DAY, 0, DAY]);
+        let dated = days.map(|(date, day)| Dated { date, utc_ns: present.began_utc_ns + day + of_day });
+        dated.min_by_key(|dated| (dated.utc_ns - receive_utc_ns).abs())
+    }
+}
+
+impl Present {
+    /// The days round an instant; none if their clocks are put forward or back, or it stands at the end of the calendar.
+    fn of(zone: &TimeZone, utc_ns: i64) -> Option<Self> {
+        let today = date_of(zone, utc_ns)?;
+        let dates = [today.checked_sub(1.day()).ok()?, today, today.checked_add(1.day()).ok()?];
+        let midnights = [dates[0], today, dates[2], dates[2].checked_add(1.day()).ok()?];
+        let [first, began, .., last] = midnights.map(|date| on(zone, date, 0).map(|midnight| midnight.utc_ns));
+        let changes = zone.following(Timestamp::from_nanosecond(i128::from(first?)).ok()?);
+        let next_change = changes.map(|change| change.timestamp().as_nanosecond()).next();
+        let is_plain = next_change.is_none_or(|change| change > i128::from(last.unwrap_or(i64::MAX)));
+        is_plain.then_some(Self { dates, began_utc_ns: began? })
+    }
+}
 
 /// A time of day with its date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +211,22 @@ mod tests {
         check(nearest(&zone, tod(2, 30, 0), utc("2026-10-25T01:30:01Z")), "2026-10-25", "2026-10-25T01:30:00Z");
         check(latest_past(&zone, tod(2, 30, 0), utc("2026-10-25T06:00:00Z")), "2026-10-25", "2026-10-25T01:30:00Z");
         check(nearest(&zone, tod(2, 30, 0), utc("2026-03-29T01:30:02Z")), "2026-03-29", "2026-03-29T01:30:00Z");
+    }
+
+    /// Every half hour of a year with its two changes, a calendar that remembers says what the zone's rules say, whatever
+    /// time a device shows.
+    #[test]
+    fn a_calendar_says_what_the_zone_says() {
+        for zone in [paris(), TimeZone::UTC, TimeZone::get("Australia/Lord_Howe").expect("bundled")] {
+            let calendar = Calendar::new(zone.clone());
+            let begin = utc("2026-01-01T00:00:00Z");
+            for half_hour in 0..2 * 24 * 365_i64 {
+                let received = begin + half_hour * 1_800_000_000_000 + 7;
+                for ns in [0, tod(2, 30, 0), tod(11, 59, 59), DAY_NS - 1, DAY_NS] {
+                    assert_eq!(calendar.nearest(ns, received), nearest(&zone, ns, received), "{ns} at {received}");
+                }
+            }
+        }
     }
 
     #[test]

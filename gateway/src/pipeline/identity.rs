@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use jiff::{ToSpan as _, civil::Date, tz::TimeZone};
 use venue_devices::Day;
 
-use super::day::{self, Dated};
+use super::day::{self, Calendar, Dated};
 use crate::clock::{BootId, Received};
 
 /// Days that a replay looks back for a line it knows.
@@ -60,8 +60,9 @@ pub(super) struct Resolved {
 /// Works out identities for one source.
 #[derive(Debug)]
 pub(super) struct IdentityResolver {
-    zone: TimeZone,
     boot: String,
+    /// The last date that was written out.
+    written: Option<(Date, String)>,
     replay: Option<Replay>,
 }
 
@@ -72,9 +73,9 @@ struct Replay {
 }
 
 impl IdentityResolver {
-    /// For a source in a time zone, in a boot.
-    pub(super) fn new(zone: TimeZone, boot_id: BootId) -> Self {
-        Self { zone, boot: format!("boot-{boot_id}"), replay: None }
+    /// For a source in a boot.
+    pub(super) fn new(boot_id: BootId) -> Self {
+        Self { boot: format!("boot-{boot_id}"), written: None, replay: None }
     }
 
     /// The device begins to repeat its memory.
@@ -93,29 +94,46 @@ impl IdentityResolver {
     }
 
     /// The identity of a reading received at `received`.
-    pub(super) fn resolve(&mut self, device: &DeviceKey<'_>, received: &Received, known: &impl KnownKeys) -> Resolved {
+    pub(super) fn resolve(
+        &mut self,
+        device: &DeviceKey<'_>,
+        received: &Received,
+        calendar: &Calendar,
+        known: &impl KnownKeys,
+    ) -> Resolved {
         match self.replay.take() {
-            None => self.resolve_live(device, received, known),
+            None => self.resolve_live(device, received, calendar, known),
             Some(mut replay) => {
-                let resolved = self.resolve_replayed(&mut replay, device, received, known);
+                let resolved = self.resolve_replayed(&mut replay, device, received, calendar.zone(), known);
                 self.replay = Some(replay);
                 resolved
             }
         }
     }
 
-    fn resolve_live(&self, device: &DeviceKey<'_>, received: &Received, known: &impl KnownKeys) -> Resolved {
-        let day = match device.day {
+    fn resolve_live(
+        &mut self,
+        device: &DeviceKey<'_>,
+        received: &Received,
+        calendar: &Calendar,
+        known: &impl KnownKeys,
+    ) -> Resolved {
+        let date = match device.day {
             Day::None => None,
-            Day::OfTimeOfDay(ns) => {
-                Some(self.day_text(received.utc_ns.and_then(|utc| day::nearest(&self.zone, ns, utc)).map(|it| it.date)))
-            }
-            Day::OfReceipt => Some(self.day_text(received.utc_ns.and_then(|utc| day::date_of(&self.zone, utc)))),
+            Day::OfTimeOfDay(ns) => received.utc_ns.and_then(|utc| calendar.nearest(ns, utc)).map(|it| it.date),
+            Day::OfReceipt => received.utc_ns.and_then(|utc| day::date_of(calendar.zone(), utc)),
         };
-        let key = complete(device.key, day.as_deref());
+        if let Some(date) = date
+            && self.written.as_ref().is_none_or(|(written, _)| *written != date)
+        {
+            self.written = Some((date, date.to_string()));
+        }
+        let dated = date.and(self.written.as_ref()).map_or(self.boot.as_str(), |(_, text)| text);
+        let day = (device.day != Day::None).then_some(dated);
+        let key = complete(device.key, day);
         let occurrence = known.occurrences(&key).saturating_add(1);
         let target = device.stands_for.map(|target| {
-            let target = complete(target, day.as_deref());
+            let target = complete(target, day);
             let count = known.occurrences(&target);
             (target, count)
         });
@@ -127,16 +145,17 @@ impl IdentityResolver {
         replay: &mut Replay,
         device: &DeviceKey<'_>,
         received: &Received,
+        zone: &TimeZone,
         known: &impl KnownKeys,
     ) -> Resolved {
-        let candidates = self.candidates(replay.last, device.day, received);
+        let candidates = self.candidates(replay.last, device.day, received, zone);
         let chosen =
             candidates.iter().find(|it| replay.knows(device, it.text.as_deref(), known)).or(candidates.first());
         let text = chosen.and_then(|it| it.text.clone());
         let date = chosen.and_then(|it| it.date);
         replay.last = date.or(replay.last);
         let dated = match device.day {
-            Day::OfTimeOfDay(ns) => date.and_then(|date| self.dated(date, ns, received)),
+            Day::OfTimeOfDay(ns) => date.and_then(|date| dated(zone, date, ns, received)),
             Day::None | Day::OfReceipt => None,
         };
         let key = complete(device.key, text.as_deref());
@@ -150,11 +169,11 @@ impl IdentityResolver {
     }
 
     /// The days that a replayed line can be of, the likeliest first.
-    fn candidates(&self, last: Option<Date>, day: Day, received: &Received) -> Vec<Candidate> {
+    fn candidates(&self, last: Option<Date>, day: Day, received: &Received, zone: &TimeZone) -> Vec<Candidate> {
         let latest = match (day, received.utc_ns) {
             (Day::None, _) => return vec![Candidate { text: None, date: None }],
-            (Day::OfTimeOfDay(ns), Some(utc)) => day::latest_past(&self.zone, ns, utc).map(|it| it.date),
-            (Day::OfReceipt, Some(utc)) => last.or_else(|| day::date_of(&self.zone, utc)),
+            (Day::OfTimeOfDay(ns), Some(utc)) => day::latest_past(zone, ns, utc).map(|it| it.date),
+            (Day::OfReceipt, Some(utc)) => last.or_else(|| day::date_of(zone, utc)),
             (_, None) => None,
         };
         let boot = Candidate { text: Some(self.boot.clone()), date: None };
@@ -165,14 +184,14 @@ impl IdentityResolver {
         dated.chain([boot]).collect()
     }
 
-    fn dated(&self, date: Date, ns: u64, received: &Received) -> Option<Dated> {
-        let latest = received.utc_ns.and_then(|utc| day::latest_past(&self.zone, ns, utc));
-        latest.filter(|it| it.date == date).or_else(|| day::on(&self.zone, date, ns))
-    }
-
     fn day_text(&self, date: Option<Date>) -> String {
         date.map_or_else(|| self.boot.clone(), |date| date.to_string())
     }
+}
+
+fn dated(zone: &TimeZone, date: Date, ns: u64, received: &Received) -> Option<Dated> {
+    let latest = received.utc_ns.and_then(|utc| day::latest_past(zone, ns, utc));
+    latest.filter(|it| it.date == date).or_else(|| day::on(zone, date, ns))
 }
 
 struct Candidate {
@@ -204,13 +223,17 @@ impl Replay {
 }
 
 fn complete(key: &str, day: Option<&str>) -> String {
-    day.map_or_else(|| key.to_owned(), |day| format!("{key}|{day}"))
+    day.map_or_else(|| key.to_owned(), |day| [key, "|", day].concat())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    fn paris() -> Calendar {
+        Calendar::new(TimeZone::get("Europe/Paris").expect("bundled"))
+    }
 
     /// Stands in for the journal.
     #[derive(Default)]
@@ -234,7 +257,7 @@ mod tests {
     }
 
     fn resolver() -> IdentityResolver {
-        IdentityResolver::new(TimeZone::get("Europe/Paris").expect("bundled"), BootId([0xab; 16]))
+        IdentityResolver::new(BootId([0xab; 16]))
     }
 
     fn at(text: &str) -> Received {
@@ -256,14 +279,14 @@ mod tests {
     fn the_kth_line_of_a_replay_is_the_kth_of_the_live_stream() {
         let (mut resolver, mut heard) = (resolver(), Heard::default());
         let line = impulse("C1|09:17:08.02|00", tod(9, 17));
-        let live = resolver.resolve(&line, &at("2026-11-28T08:17:08Z"), &heard);
+        let live = resolver.resolve(&line, &at("2026-11-28T08:17:08Z"), &paris(), &heard);
         assert_eq!((live.key.as_str(), live.occurrence), ("C1|09:17:08.02|00|2026-11-28", 1));
         assert!(heard.append(&live));
         resolver.replay_started();
         let now = at("2026-11-28T08:20:00Z");
-        let first = resolver.resolve(&line, &now, &heard);
+        let first = resolver.resolve(&line, &now, &paris(), &heard);
         assert!(!heard.append(&first), "heard live");
-        let second = resolver.resolve(&line, &now, &heard);
+        let second = resolver.resolve(&line, &now, &paris(), &heard);
         assert_eq!(second.occurrence, 2);
         assert!(heard.append(&second), "missed live");
     }
@@ -276,16 +299,16 @@ mod tests {
         let (mut resolver, mut heard) = (resolver(), Heard::default());
         let (a, b) = (impulse("C0|10:00:00.00|00", tod(10, 0)), impulse("C0|10:05:00.00|00", tod(10, 5)));
         for (line, when) in [(&a, "2026-11-27T09:00:00Z"), (&b, "2026-11-27T09:05:00Z")] {
-            let live = resolver.resolve(line, &at(when), &heard);
+            let live = resolver.resolve(line, &at(when), &paris(), &heard);
             assert!(heard.append(&live));
         }
         resolver.replay_started();
         let now = at("2026-11-28T11:00:00Z");
         for line in [&a, &b] {
-            let replayed = resolver.resolve(line, &now, &heard);
+            let replayed = resolver.resolve(line, &now, &paris(), &heard);
             assert!(!heard.append(&replayed), "{replayed:?}");
         }
-        let missed = resolver.resolve(&impulse("C0|09:30:00.00|00", tod(9, 30)), &now, &heard);
+        let missed = resolver.resolve(&impulse("C0|09:30:00.00|00", tod(9, 30)), &now, &paris(), &heard);
         assert_eq!(missed.key, "C0|09:30:00.00|00|2026-11-28");
         assert!(heard.append(&missed));
     }
@@ -297,17 +320,17 @@ mod tests {
         let (mut resolver, mut heard) = (resolver(), Heard::default());
         let line = impulse("C0|10:00:00.00|00", tod(10, 0));
         for _ in 0..2 {
-            let live = resolver.resolve(&line, &at("2026-11-28T09:00:00Z"), &heard);
+            let live = resolver.resolve(&line, &at("2026-11-28T09:00:00Z"), &paris(), &heard);
             assert!(heard.append(&live));
         }
         resolver.replay_started();
         let now = at("2026-11-28T09:10:00Z");
         let cleared =
             DeviceKey { key: "c|0001|C0|10:00:00.00|00", stands_for: Some("C0|10:00:00.00|00"), day: tod(10, 0) };
-        let correction = resolver.resolve(&cleared, &now, &heard);
+        let correction = resolver.resolve(&cleared, &now, &paris(), &heard);
         assert_eq!(correction.target, Some(("C0|10:00:00.00|00|2026-11-28".to_owned(), 1)));
         assert!(heard.append(&correction), "the correction was missed");
-        let twin = resolver.resolve(&line, &now, &heard);
+        let twin = resolver.resolve(&line, &now, &paris(), &heard);
         assert_eq!(twin.occurrence, 2);
         assert!(!heard.append(&twin), "both impulses were heard");
     }
@@ -317,11 +340,11 @@ mod tests {
     fn lines_of_an_undated_boot_match_within_the_boot() {
         let (mut resolver, mut heard) = (resolver(), Heard::default());
         let line = impulse("C1|09:17:08.02|00", tod(9, 17));
-        let live = resolver.resolve(&line, &Received::default(), &heard);
+        let live = resolver.resolve(&line, &Received::default(), &paris(), &heard);
         assert_eq!(live.key, format!("C1|09:17:08.02|00|boot-{}", "ab".repeat(16)));
         assert!(heard.append(&live));
         resolver.replay_started();
-        let replayed = resolver.resolve(&line, &at("2026-11-28T08:30:00Z"), &heard);
+        let replayed = resolver.resolve(&line, &at("2026-11-28T08:30:00Z"), &paris(), &heard);
         assert!(!heard.append(&replayed));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use venue_devices::{DecodeError, ErrorKind, Item, Reading, Role};
 use venue_journal::{Append, AppendError, Appended, IdentityRef, Journal, SourceId, Storage, Watermarks};
 use venue_schema::{
-    Message as _, Sequence,
+    Sequence,
     v1::{self, Lane, event},
 };
 
@@ -56,6 +56,8 @@ pub struct SourcePipeline<S: Storage> {
     counters: Counters,
     items: u64,
     waiting: Waiting,
+    /// An event's bytes, for the room that they take.
+    encoded: Vec<u8>,
     /// Whoever sent what is read keeps it until it is acknowledged.
     refusable: bool,
 }
@@ -76,6 +78,7 @@ impl<S: Storage> SourcePipeline<S> {
             counters: Counters::default(),
             items: 0,
             waiting: Waiting::default(),
+            encoded: Vec::new(),
             refusable: settings.device.refusable(),
             events: EventBuilder::new(settings, arrival.boot_id),
             journal,
@@ -114,7 +117,7 @@ impl<S: Storage> SourcePipeline<S> {
     /// The items that follow are of a message from a broker: with labels of its own, naming their whole device, and
     /// `refusable` if the broker keeps it until it is acknowledged.
     pub fn message(&mut self, labels: BTreeMap<String, String>, refusable: bool) {
-        self.events.message_labels = labels;
+        self.events.label(labels);
         (self.events.whole_ids, self.refusable) = (true, refusable);
     }
 
@@ -212,7 +215,8 @@ impl<S: Storage> SourcePipeline<S> {
         let device_id = self.events.device_id(reading);
         let (journal, source) = (&self.journal, self.source);
         let keys = StagedKeys { journal, source, device_id: &device_id, epoch: epoch(&reading.identity) };
-        let (lane, event) = self.events.event(reading, arrival, &keys);
+        let (lane, event) = self.events.own_fields(reading, arrival, &keys);
+        let event = v1::Event { device_id, ..event };
         self.append(Said::ByDevice, lane, &event, arrival);
     }
 
@@ -261,13 +265,14 @@ impl<S: Storage> SourcePipeline<S> {
         }
     }
 
-    /// An event of the source that is no reading.
+    /// An event of the source that is no reading, without the fields that all share.
     fn event(&self, content: event::Content, evidence: Vec<u8>, arrival: &Arrival) -> v1::Event {
         v1::Event {
+            device_id: self.events.settings.device_id.clone(),
             time: Some(arrival.event_time()),
             evidence: evidence.into(),
             content: Some(content),
-            ..self.events.frame(self.events.settings.device_id.clone())
+            ..v1::Event::default()
         }
     }
 
@@ -275,7 +280,8 @@ impl<S: Storage> SourcePipeline<S> {
     /// of it has nobody else who keeps it, and may go to another lane.
     fn append(&mut self, said: Said<'_>, lane: Lane, event: &v1::Event, arrival: &Arrival) {
         let by_device = matches!(said, Said::ByDevice);
-        let bytes = event.encode_to_vec();
+        self.encoded.clear();
+        self.events.encode(event, &mut self.encoded);
         let identity = match &event.identity {
             None => IdentityRef::None,
             Some(event::Identity::DeviceSequence(number)) => {
@@ -293,7 +299,7 @@ impl<S: Storage> SourcePipeline<S> {
             source: self.source,
             identity,
             refusable: self.refusable && by_device,
-            event: &bytes,
+            event: &self.encoded,
             receive_utc_ns: arrival.received.utc_ns,
             receive_monotonic_ns: nanoseconds(arrival.received.monotonic),
         };

@@ -7,7 +7,8 @@ use jiff::tz::TimeZone;
 use venue_devices::{DeviceTime, TimeValue};
 use venue_schema::v1::{ClockSource, DateSource, EventTime, SyncState, TimeBase};
 
-use super::day::{self, Dated};
+use super::content::shown;
+use super::day::{self, Calendar, Dated};
 use crate::clock::{BootId, Quality, Received};
 
 /// The longest that a live line is taken to be under way from the device's input to
@@ -63,16 +64,18 @@ pub enum Dating {
 }
 
 /// The time of an event from what its device said.
-pub fn event_time(said: &DeviceTime<'_>, dating: Dating, arrival: &Arrival, zone: &TimeZone) -> EventTime {
-    let base = EventTime { device_time: said.text.to_string(), resolution_ns: said.resolution_ns, ..arrival.stamp() };
+pub fn event_time(said: &DeviceTime<'_>, dating: Dating, arrival: &Arrival, calendar: &Calendar) -> EventTime {
+    let base = EventTime { device_time: shown(said.text), resolution_ns: said.resolution_ns, ..arrival.stamp() };
     match said.value {
         TimeValue::None => {
             EventTime { device_time: base.device_time, resolution_ns: base.resolution_ns, ..received_only(arrival) }
         }
-        TimeValue::TimeOfDay(ns) => of_day(base, TimeBase::TimeOfDay, ns, dating, arrival, zone),
-        TimeValue::UtcTimeOfDay(ns) => of_day(base, TimeBase::UtcTimeOfDay, ns, dating, arrival, &TimeZone::UTC),
+        TimeValue::TimeOfDay(ns) => of_day(base, TimeBase::TimeOfDay, ns, dating, arrival, calendar),
+        TimeValue::UtcTimeOfDay(ns) => {
+            of_day(base, TimeBase::UtcTimeOfDay, ns, dating, arrival, &Calendar::new(TimeZone::UTC))
+        }
         TimeValue::Local(date, ns) => {
-            let dated = day::local(zone, date.year, date.month, date.day, ns);
+            let dated = day::local(calendar.zone(), date.year, date.month, date.day, ns);
             let base = EventTime { date_source: DateSource::Device.into(), ..base };
             by_device(
                 EventTime { time_base: TimeBase::Local.into(), ..base },
@@ -115,12 +118,12 @@ fn of_day(
     ns: u64,
     dating: Dating,
     arrival: &Arrival,
-    zone: &TimeZone,
+    calendar: &Calendar,
 ) -> EventTime {
     let (dated, source) = match (dating, arrival.received.utc_ns) {
         (Dating::Replay(Some(dated)), _) => (Some(dated), DateSource::LatestPast),
-        (Dating::Replay(None), Some(utc_ns)) => (day::latest_past(zone, ns, utc_ns), DateSource::LatestPast),
-        (Dating::Live, Some(utc_ns)) => (day::nearest(zone, ns, utc_ns), DateSource::NearestReceive),
+        (Dating::Replay(None), Some(utc_ns)) => (day::latest_past(calendar.zone(), ns, utc_ns), DateSource::LatestPast),
+        (Dating::Live, Some(utc_ns)) => (calendar.nearest(ns, utc_ns), DateSource::NearestReceive),
         (_, None) => (None, DateSource::BootId),
     };
     let base = EventTime { time_base: time_base.into(), date_source: source.into(), ..base };
@@ -171,8 +174,8 @@ mod tests {
         DeviceTime { text: Text::ascii(b"09:17:08.0298"), value, resolution_ns: 100_000 }
     }
 
-    fn zone() -> TimeZone {
-        TimeZone::get("Europe/Paris").expect("bundled time zones")
+    fn calendar() -> Calendar {
+        Calendar::new(TimeZone::get("Europe/Paris").expect("bundled time zones"))
     }
 
     const TOD_NS: u64 = (9 * 3600 + 17 * 60 + 8) * 1_000_000_000 + 29_800_000;
@@ -183,7 +186,7 @@ mod tests {
     #[test]
     fn a_live_time_of_day_is_dated_and_bounded_by_the_receive_stamp() {
         let arrival = arrival(Some(NOW_NS), Some(Duration::from_millis(2)));
-        let time = event_time(&said(TimeValue::TimeOfDay(TOD_NS)), Dating::Live, &arrival, &zone());
+        let time = event_time(&said(TimeValue::TimeOfDay(TOD_NS)), Dating::Live, &arrival, &calendar());
         assert_eq!(time.utc_ns, Some(NOW_NS - 170_200_000));
         assert_eq!(time.uncertainty_ns, Some(672_300_000));
         assert_eq!(time.date_source(), DateSource::NearestReceive);
@@ -194,7 +197,7 @@ mod tests {
     #[test]
     fn a_replayed_time_of_day_has_no_bound() {
         let arrival = arrival(Some(NOW_NS + 3_600_000_000_000), Some(Duration::from_millis(2)));
-        let time = event_time(&said(TimeValue::TimeOfDay(TOD_NS)), Dating::Replay(None), &arrival, &zone());
+        let time = event_time(&said(TimeValue::TimeOfDay(TOD_NS)), Dating::Replay(None), &arrival, &calendar());
         assert_eq!((time.utc_ns, time.uncertainty_ns), (Some(NOW_NS - 170_200_000), None));
         assert_eq!(time.date_source(), DateSource::LatestPast);
     }
@@ -202,7 +205,7 @@ mod tests {
     /// Without a date nothing is invented: raw time and monotonic stamp are kept.
     #[test]
     fn without_a_date_the_raw_time_is_kept_alone() {
-        let time = event_time(&said(TimeValue::TimeOfDay(TOD_NS)), Dating::Live, &arrival(None, None), &zone());
+        let time = event_time(&said(TimeValue::TimeOfDay(TOD_NS)), Dating::Live, &arrival(None, None), &calendar());
         assert_eq!((time.utc_ns, time.uncertainty_ns, time.receive_utc_ns), (None, None, None));
         assert_eq!((time.date_source(), time.receive_monotonic_ns), (DateSource::BootId, 100_000_000_000));
     }
@@ -213,7 +216,7 @@ mod tests {
     fn utc_by_a_sensors_own_clock_is_bounded_by_the_receive_stamp() {
         let arrival = arrival(Some(NOW_NS), Some(Duration::from_millis(2)));
         let said = said(TimeValue::UtcByOwnClock(NOW_NS - 170_200_000));
-        let time = event_time(&said, Dating::Live, &arrival, &zone());
+        let time = event_time(&said, Dating::Live, &arrival, &calendar());
         assert_eq!((time.utc_ns, time.uncertainty_ns), (Some(NOW_NS - 170_200_000), Some(672_300_000)));
         assert_eq!((time.clock_source(), time.sync_state()), (ClockSource::Device, SyncState::Unspecified));
         assert_eq!((time.time_base(), time.date_source()), (TimeBase::Utc, DateSource::Device));
@@ -223,7 +226,7 @@ mod tests {
     #[test]
     fn a_reading_without_time_has_the_receive_time() {
         let arrival = arrival(Some(NOW_NS), Some(Duration::from_millis(2)));
-        let time = event_time(&DeviceTime::default(), Dating::Live, &arrival, &zone());
+        let time = event_time(&DeviceTime::default(), Dating::Live, &arrival, &calendar());
         assert_eq!((time.utc_ns, time.uncertainty_ns), (Some(NOW_NS), Some(502_000_000)));
         assert_eq!(time.clock_source(), ClockSource::GatewayReceive);
     }

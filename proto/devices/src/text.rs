@@ -43,6 +43,12 @@ impl<'a> Text<'a> {
         self.bytes
     }
 
+    /// The text as it stands, if it is printable ASCII, which all character sets have in common.
+    pub fn as_ascii(&self) -> Option<&'a str> {
+        let is_plain = self.bytes.iter().all(|byte| (0x20..=0x7e).contains(byte));
+        if is_plain { core::str::from_utf8(self.bytes).ok() } else { None }
+    }
+
     /// Whether there is none.
     pub const fn is_empty(&self) -> bool {
         self.bytes.is_empty()
@@ -52,6 +58,9 @@ impl<'a> Text<'a> {
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use fmt::Write as _;
+        if let Some(text) = self.as_ascii() {
+            return f.write_str(text);
+        }
         if self.charset == Charset::Utf8 {
             return self.bytes.utf8_chunks().try_for_each(|chunk| {
                 let shown = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
