@@ -16,6 +16,7 @@
 //! site's file, also when a variable gives it.
 
 mod alarm;
+mod change;
 mod document;
 mod duration;
 mod finding;
@@ -44,6 +45,7 @@ use document::{Document, Text};
 use reader::{Notes, PREFIX, Reader};
 
 pub use alarm::{AlarmConfig, WebhookConfig, WebhookUrl};
+pub use change::Changes;
 pub use duration::{DisplayDuration, InvalidDuration, parse_duration};
 pub(crate) use finding::sort;
 pub use finding::{ConfigErrors, Finding, LinePlace, Place, Severity, summary};
