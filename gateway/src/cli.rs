@@ -306,7 +306,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
             command::run::run(config)
         }),
         Command::Check { config, json } => command::check::run(&config.config, json),
-        Command::Status { config, json } => with_config(&config, |config| command::status::run(&config, json)),
+        Command::Status { config, json } => command::status::run(&config.config, json),
         Command::Tail(tail) => with_config(&tail.config.clone(), |config| command::tail::run(&config, &tail)),
         Command::Devices { json } => print(&command::devices::table(json)?),
         Command::Ports { json } => print(&command::ports::table(json)?),

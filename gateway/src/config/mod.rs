@@ -152,6 +152,22 @@ impl Config {
     }
 }
 
+/// Where a gateway that runs by a file keeps its data, whatever else is wrong with the file now; the default where it
+/// cannot be told.
+pub fn data_dir(path: impl AsRef<Path>, environment: impl IntoIterator<Item = (String, String)>) -> PathBuf {
+    let path = path.as_ref();
+    let site = Text::new(path, read(path).unwrap_or_default());
+    let defaults = Text::new(DEFAULTS_FILE, DEFAULTS);
+    let (site, defaults) = (Document::parse(&site), Document::parse(&defaults));
+    let reader = Reader::new(&site, &defaults, environment.into_iter());
+    let given = reader.root().section("gateway").required::<PathBuf>("data_dir");
+    // One that is no path has no better answer than the one that is compiled in.
+    let given = given.or_else(|| {
+        Reader::new(&defaults, &defaults, std::iter::empty()).root().section("gateway").optional("data_dir")
+    });
+    path.parent().unwrap_or(Path::new("")).join(given.map(|given| given.value).unwrap_or_default())
+}
+
 /// The process's variables that may be settings.
 pub fn environment() -> Vec<(String, String)> {
     std::env::vars_os()

@@ -115,6 +115,22 @@ fn relative_paths_start_at_the_files_folder() {
     assert_eq!(tls.key, Path::new("/etc/venue/../gateway.key"));
 }
 
+/// Whoever asks a running gateway finds it though its file is broken now; where nothing can be read, at the default.
+#[test]
+fn the_data_directory_is_found_in_a_broken_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("site.toml");
+    let found = |text: &str| {
+        std::fs::write(&file, text).expect("written");
+        data_dir(&file, [])
+    };
+    assert_eq!(found("[gateway]\ndata_dir = \"data\"\nvenue = 1\n[[source]\nname = \"a\n"), folder.path().join("data"));
+    assert_eq!(found("[gateway]\ndata_dir = 7\n"), Path::new("/var/lib/venue-gateway"));
+    assert_eq!(found("\0"), Path::new("/var/lib/venue-gateway"));
+    let variable = ("VENUE_GATEWAY_DATA_DIR".to_owned(), "/srv/venue".to_owned());
+    assert_eq!(data_dir(folder.path().join("none.toml"), [variable]), Path::new("/srv/venue"));
+}
+
 /// A source takes the line settings of its device where it gives none.
 #[test]
 fn line_settings_come_from_the_device() {
