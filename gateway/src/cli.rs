@@ -59,7 +59,7 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the gateway. SIGTERM drains and exits 0
+    /// Run the gateway. SIGTERM drains and exits 0, SIGHUP reads the configuration anew
     Run(ConfigFile),
     /// Validate everything and say what is wrong, where, and how to mend it
     Check {

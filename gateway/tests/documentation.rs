@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use venue_gateway::app::status::{
-    ClockStatus, JournalStatus, LaneStatus, SourceStatus, Status, UplinkLaneStatus, UplinkStatus,
+    ClockStatus, ConfigurationStatus, JournalStatus, LaneStatus, SourceStatus, Status, UplinkLaneStatus, UplinkStatus,
 };
 use venue_gateway::cli::Exit;
 use venue_gateway::command::probe::{BrokerJson, HeardReport, Report, TopicJson};
@@ -85,6 +85,7 @@ fn the_status_has_its_documented_keys() {
         venue_id: String::new(),
         version: String::new(),
         taken_at: String::new(),
+        configuration: ConfigurationStatus::default(),
         clock: ClockStatus::default(),
         journal: JournalStatus { lanes: vec![LaneStatus::default()], ..JournalStatus::default() },
         sources: vec![SourceStatus::default()],

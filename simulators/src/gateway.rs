@@ -69,7 +69,7 @@ impl GatewayProcess {
         self.directory.join("gateway.toml")
     }
 
-    /// Writes the configuration; what runs keeps its own until it is started again.
+    /// Writes the configuration; a gateway that runs takes it by itself once the file has been left alone for a second.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -117,6 +117,14 @@ impl GatewayProcess {
     /// If it does not run.
     pub fn crash(&self) -> anyhow::Result<()> {
         self.signal(Signal::KILL).context("crash the gateway")
+    }
+
+    /// Asks it to read its configuration anew (SIGHUP).
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn reload(&self) -> anyhow::Result<()> {
+        self.signal(Signal::HUP).context("ask the gateway to read its configuration")
     }
 
     fn signal(&self, signal: Signal) -> anyhow::Result<()> {

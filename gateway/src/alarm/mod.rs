@@ -66,11 +66,13 @@ pub enum Condition {
     DateUnknown,
     /// A certificate ends soon, or has ended.
     CertificateExpires,
+    /// The configuration file is not the one in force: it is refused.
+    ConfigurationRefused,
 }
 
 impl Condition {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::JournalHalted,
         Self::ResultsWaiting,
         Self::UplinkRefused,
@@ -81,6 +83,7 @@ impl Condition {
         Self::SourceFault,
         Self::DateUnknown,
         Self::CertificateExpires,
+        Self::ConfigurationRefused,
     ];
 
     /// As it stands in a notice.
@@ -96,6 +99,7 @@ impl Condition {
             Self::SourceFault => "source_fault",
             Self::DateUnknown => "date_unknown",
             Self::CertificateExpires => "certificate_expires",
+            Self::ConfigurationRefused => "configuration_refused",
         }
     }
 
@@ -110,6 +114,8 @@ impl Condition {
             Self::SourceNotHeard => 30,
             // A machine without a battery-backed clock sets it within a minute of its boot.
             Self::DateUnknown => 60,
+            // Whoever edits it sees what is wrong, and mends it.
+            Self::ConfigurationRefused => 60,
             // A device is asked for its memory and reads it out.
             Self::SourceUnread => 120,
         })
@@ -139,6 +145,9 @@ impl Condition {
             Self::SourceFault => format!("{subject} was stopped by a fault of the program"),
             Self::DateUnknown => "the date is not known".to_owned(),
             Self::CertificateExpires => format!("the certificate {subject} expires"),
+            Self::ConfigurationRefused => {
+                "the configuration file is refused, and the one before it is in force".to_owned()
+            }
         }
     }
 }

@@ -19,8 +19,9 @@ use self::{
     memory::{Memory, Who},
 };
 use super::{control::Control, health, progress::CommitProgress, spawn, status::rfc3339};
-use crate::alarm::{
-    self, Alarm, COMMAND_TIME_LIMIT, Condition, Hold, Limits, Notice, State, Teller, WEBHOOK_TIME_LIMIT,
+use crate::{
+    alarm::{self, Alarm, COMMAND_TIME_LIMIT, Condition, Hold, Limits, Notice, State, Teller, WEBHOOK_TIME_LIMIT},
+    config::AlarmConfig,
 };
 
 /// How often the gateway's state is looked at.
@@ -58,22 +59,23 @@ pub(super) fn start(
 }
 
 async fn run(control: &Control, progress: &CommitProgress, mut stop: watch::Receiver<bool>) {
-    let memory = Memory::read(&control.config.gateway.data_dir);
-    let config = &control.config.alarm;
-    let hold = Hold::resume(control.clock.monotonic(), config.clear_after, memory.raised());
+    let config = control.config();
+    let data_dir = &config.gateway.data_dir;
+    let memory = Memory::read(data_dir);
+    let hold = Hold::resume(control.clock.monotonic(), config.alarm.clear_after, memory.raised());
     let (picture, seen) = watch::channel(Picture { raised: hold.raised().clone(), headline: String::new() });
     let (told, to_write) = watch::channel(memory);
-    let command = async {
-        let Some(path) = &config.command else { return };
-        let run = async |notice: &Notice| alarm::run(path, notice, COMMAND_TIME_LIMIT).await;
-        tell(Who::Command, Limits::COMMAND, control, seen.clone(), &told, run).await;
+    let run = async |config: &AlarmConfig, notice: &Notice| {
+        let Some(path) = &config.command else { return Ok(()) };
+        alarm::run(path, notice, COMMAND_TIME_LIMIT).await
     };
-    let webhook = async {
-        let Some(webhook) = &config.webhook else { return };
-        let post = async |notice: &Notice| alarm::post(webhook, notice, WEBHOOK_TIME_LIMIT).await;
-        tell(Who::Webhook, Limits::WEBHOOK, control, seen.clone(), &told, post).await;
+    let post = async |config: &AlarmConfig, notice: &Notice| {
+        let Some(webhook) = &config.webhook else { return Ok(()) };
+        alarm::post(webhook, notice, WEBHOOK_TIME_LIMIT).await
     };
-    let mut writer = tokio::spawn(memory::write_down(control.config.gateway.data_dir.clone(), to_write));
+    let command = tell(Who::Command, Limits::COMMAND, control, seen.clone(), &told, run);
+    let webhook = tell(Who::Webhook, Limits::WEBHOOK, control, seen.clone(), &told, post);
+    let mut writer = tokio::spawn(memory::write_down(data_dir.clone(), to_write));
     tokio::select! {
         ((), (), ()) = async { tokio::join!(look(control, progress, hold, &picture), command, webhook) } => {}
         _ = stop.wait_for(|stop| *stop) => {}
@@ -86,11 +88,21 @@ async fn run(control: &Control, progress: &CommitProgress, mut stop: watch::Rece
 
 /// Looks at the gateway's state again and again, and shows what is raised.
 async fn look(control: &Control, progress: &CommitProgress, mut hold: Hold, picture: &watch::Sender<Picture>) {
-    let mut watcher = Watcher::new(&control.config);
+    let mut watcher = Watcher::default();
+    let mut clear_after = control.config().alarm.clear_after;
     let mut under_way: Option<Task<Look>> = None;
     let mut present = std::collections::BTreeSet::new();
     let mut headline = String::new();
     for count in 0_u64.. {
+        let config = control.config();
+        if !config.alarm.is_told() {
+            sleep(PERIOD).await;
+            continue;
+        }
+        watcher.configure(&config);
+        if std::mem::replace(&mut clear_after, config.alarm.clear_after) != config.alarm.clear_after {
+            hold = Hold::resume(control.clock.monotonic(), clear_after, hold.raised().clone());
+        }
         let with_certificates = count % CERTIFICATES_EVERY == 0;
         let start = || {
             let control = control.clone();
@@ -129,22 +141,25 @@ async fn tell<E: std::fmt::Display>(
     control: &Control,
     mut picture: watch::Receiver<Picture>,
     memory: &watch::Sender<Memory>,
-    send: impl AsyncFn(&Notice) -> Result<(), E>,
+    send: impl AsyncFn(&AlarmConfig, &Notice) -> Result<(), E>,
 ) {
     let mut teller = Teller::resume(limits, memory.borrow().of(who));
-    let gateway = &control.config.gateway;
     loop {
         let seen = picture.borrow_and_update().clone();
-        let Some(change) = teller.poll(control.clock.monotonic(), &seen.raised) else {
+        let config = control.config();
+        let is_told = who.is_told(&config.alarm);
+        let change = is_told.then(|| teller.poll(control.clock.monotonic(), &seen.raised)).flatten();
+        let Some(change) = change else {
             // Shown anew at each look, so that what failed is tried again in time.
             match picture.changed().await {
                 Ok(()) => continue,
                 Err(_) => return,
             }
         };
+        let gateway = &config.gateway;
         let notice = Notice::new(&change, gateway.id.as_str(), &gateway.venue, &seen.headline);
         let (alarm, state, who_name) = (&change.alarm, change.state.name(), who.name());
-        match send(&notice).await {
+        match send(&config.alarm, &notice).await {
             Ok(()) if teller.told(&change) => {
                 tracing::warn!(%alarm, state, by = who_name, "alarms can be told again: {}", notice.text);
             }

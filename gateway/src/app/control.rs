@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Interest},
     net::{UnixListener, UnixStream, unix::OwnedWriteHalf},
+    sync::watch,
 };
 use venue_journal::{Directory, Journal, Limits, ReadError, ReadItem};
 use venue_schema::{
@@ -24,6 +25,7 @@ use venue_schema::{
 
 use super::{
     mqtt::Sessions,
+    reload::InForce,
     sources::Sources,
     status::{ClockStatus, Facts, JournalStatus, LaneStatus, Status, rfc3339},
     uplinks::{Uplinks, Waiting},
@@ -68,7 +70,7 @@ pub enum Request {
 /// What the control socket answers from.
 #[derive(Clone)]
 pub struct Control {
-    pub(super) config: Arc<Config>,
+    pub(super) in_force: watch::Receiver<InForce>,
     pub(super) clock: Arc<SystemClock>,
     /// When the gateway started, on the clock that never steps.
     pub(super) started_at: Duration,
@@ -79,6 +81,11 @@ pub struct Control {
 }
 
 impl Control {
+    /// What the gateway runs by now.
+    pub(super) fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.in_force.borrow().config)
+    }
+
     /// Makes the socket, in the place of one that a killed gateway left.
     ///
     /// # Errors
@@ -166,15 +173,17 @@ impl Control {
         let stamp = self.clock.stamp();
         let quality = self.clock.quality();
         let facts = self.facts(journal, stamp.utc_ns);
-        let (headline, well) = facts.headline(&self.config.gateway.timezone);
+        let InForce { config, status: configuration } = self.in_force.borrow().clone();
+        let (headline, well) = facts.headline(&config.gateway.timezone);
         Status {
             headline,
             all_results_delivered: well,
             running: true,
-            gateway_id: self.config.gateway.id.to_string(),
-            venue_id: self.config.gateway.venue.clone(),
+            gateway_id: config.gateway.id.to_string(),
+            venue_id: config.gateway.venue.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             taken_at: rfc3339(stamp.utc_ns),
+            configuration,
             clock: ClockStatus {
                 state: quality.sync_state.as_str_name().trim_start_matches("SYNC_STATE_").to_lowercase(),
                 maximum_error_s: quality.maximum_error.map(|bound| bound.as_secs_f64()),

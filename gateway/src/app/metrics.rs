@@ -23,7 +23,7 @@ use self::{certificates::Certificate, families::Families, process::Process};
 use super::{
     control::Control,
     progress::CommitProgress,
-    status::{SourceStatus, Status, UplinkLaneStatus},
+    status::{ConfigurationStatus, SourceStatus, Status, UplinkLaneStatus},
 };
 
 /// Kinds of bad frames that are there from the start, so that the first of a kind is seen as a rise.
@@ -61,7 +61,7 @@ impl Scrape {
             status: control.status_of(&journal),
             journal,
             commits,
-            certificates: certificates::of(&control.config),
+            certificates: certificates::of(&control.config()),
             process: Process::read(),
         }
     }
@@ -97,6 +97,18 @@ impl Scrape {
         )?;
         let known = u64::from(clock.date_known);
         to.gauge("venue_clock_date_known", "1 if the date is known, and events carry it", [([], known)])
+    }
+
+    /// As Prometheus names them of its own configuration.
+    fn configuration(&self, to: &mut Families<'_>) -> fmt::Result {
+        let ConfigurationStatus { taken_at, refused, needs_restart, .. } = &self.status.configuration;
+        let help = "1 if the configuration file is in force, 0 if it is refused and what was taken before stays";
+        to.gauge("venue_config_last_reload_successful", help, [([], u64::from(refused.is_empty()))])?;
+        let taken = taken_at.parse().ok().map(|at: Timestamp| ([], at.as_duration().as_secs_f64()));
+        let help = "When the file was taken last; absent if no date was known";
+        to.gauge("venue_config_last_reload_success_timestamp_seconds", help, taken)?;
+        let help = "1 while the file has values that are taken at the next start";
+        to.gauge("venue_config_restart_needed", help, [([], u64::from(!needs_restart.is_empty()))])
     }
 
     fn journal(&self, to: &mut Families<'_>) -> fmt::Result {
@@ -268,6 +280,7 @@ impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut families = Families::new(encoder);
         self.gateway(&mut families)?;
+        self.configuration(&mut families)?;
         self.journal(&mut families)?;
         self.sources(&mut families)?;
         self.uplinks(&mut families)?;

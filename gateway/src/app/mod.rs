@@ -7,7 +7,8 @@
 //!                                                         ▼
 //!  housekeeping thread (spares, retention, marks)    uplink thread ──► centre
 //!  clock thread (1 s)                                main thread: signals, control socket
-//!  caretaker (a source that panicked)                http thread: metrics, health
+//!  caretaker (a source that panicked, a changed       http thread: metrics, health
+//!             configuration file)
 //!                                                    alarm thread: command, webhook
 //! ```
 //!
@@ -28,6 +29,7 @@ mod operations;
 mod progress;
 mod pulse;
 pub mod records;
+mod reload;
 mod restart;
 mod sources;
 pub mod status;
@@ -53,8 +55,14 @@ use venue_schema::{
 };
 
 use self::{
-    commit::CommitSignal, mqtt::Sessions, operations::Operations, progress::CommitProgress, pulse::Beat,
-    sources::Sources, uplinks::Uplinks,
+    commit::CommitSignal,
+    mqtt::Sessions,
+    operations::Operations,
+    progress::CommitProgress,
+    pulse::Beat,
+    reload::{Asking, InForce, Reloader},
+    sources::Sources,
+    uplinks::Uplinks,
 };
 use crate::{
     clock::SystemClock,
@@ -108,6 +116,7 @@ pub enum StartError {
 /// A running gateway.
 pub struct App {
     control: Control,
+    asking: Asking,
     pulse: Pulse,
     clock: Arc<SystemClock>,
     journal: Journal<Directory>,
@@ -151,8 +160,9 @@ impl App {
 
         let (stop, stopping) = watch::channel(false);
         let (durable, watermarks) = watch::channel(journal.watermarks());
-        let sources = Arc::new(Sources::start(&config, &journal, &clock, &commits)?);
-        let sessions = Arc::new(Sessions::start(&config, &journal, &clock, &commits, &watermarks)?);
+        let (sources, sessions) = (Arc::<Sources>::default(), Arc::<Sessions>::default());
+        sources.start_missing(&config, &journal, &clock, &commits)?;
+        sessions.start_missing(&config, &journal, &clock, &commits, &watermarks)?;
         let woken = Arc::clone(&sources);
         journal.set_watermark_listener(Box::new(move |marks| {
             durable.send_replace(marks);
@@ -167,10 +177,22 @@ impl App {
         let uplinks = Arc::new(Uplinks::new(&config));
         let uplink = Arc::new(Beat::new(clock.monotonic()));
         let pulse = Pulse { clock: Arc::clone(&clock), commits: Arc::clone(&progress), uplink: Arc::clone(&uplink) };
+        let (in_force, configuration) = watch::channel(InForce::new(config, arrival.received.utc_ns));
+        let control = Control {
+            in_force: configuration,
+            clock: Arc::clone(&clock),
+            started_at: arrival.received.monotonic,
+            journal: journal.clone(),
+            sources: Arc::clone(&sources),
+            sessions: Arc::clone(&sessions),
+            uplinks: Arc::clone(&uplinks),
+        };
+        let (reloader, asking) =
+            Reloader::new(control.clone(), in_force, Arc::clone(&own), commits.clone(), watermarks.clone());
         let mut threads = vec![
             housekeeping::start(journal.clone(), Arc::clone(&clock), commits.clone(), stopping.clone())?,
             clock_thread(Arc::clone(&own), Arc::clone(&clock), commits.clone(), stopping.clone())?,
-            caretaker(Arc::clone(&sources), Arc::clone(&own), Arc::clone(&clock), commits.clone(), stopping.clone())?,
+            caretaker(reloader, stopping.clone())?,
             uplinks::start(
                 Arc::clone(&uplinks),
                 journal.clone(),
@@ -180,25 +202,15 @@ impl App {
                 uplink,
                 stopping.clone(),
             )?,
+            alarms::start(control.clone(), Arc::clone(&progress), stopping.clone())?,
         ];
-        let control = Control {
-            config,
-            clock: Arc::clone(&clock),
-            started_at: arrival.received.monotonic,
-            journal: journal.clone(),
-            sources: Arc::clone(&sources),
-            sessions: Arc::clone(&sessions),
-            uplinks: Arc::clone(&uplinks),
-        };
-        if control.config.alarm.is_told() {
-            threads.push(alarms::start(control.clone(), Arc::clone(&progress), stopping.clone())?);
-        }
         if let Some(listener) = listener {
             let operations = Operations::new(control.clone(), progress);
             threads.push(operations::start(listener, operations, stopping)?);
         }
         Ok(Self {
             control,
+            asking,
             pulse,
             clock,
             journal,
@@ -216,6 +228,12 @@ impl App {
     /// What the control socket answers from.
     pub fn control(&self) -> Control {
         self.control.clone()
+    }
+
+    /// Reads the configuration file anew, as it is done by itself when the file is another, and waits until it is taken
+    /// or refused; the log and [`Status`](status::Status) say which.
+    pub async fn reload(&self) {
+        self.asking.ask().await;
     }
 
     /// Whether what carries results comes round.
@@ -346,21 +364,12 @@ fn clock_thread(
     })
 }
 
-/// The thread that starts sources again whose own thread panicked.
-fn caretaker(
-    sources: Arc<Sources>,
-    own: Arc<OwnPipeline<Directory>>,
-    clock: Arc<SystemClock>,
-    commits: CommitSignal,
-    stop: watch::Receiver<bool>,
-) -> io::Result<JoinHandle<()>> {
+/// The thread that starts sources again whose own thread panicked, and those of a configuration that is another.
+fn caretaker(mut reloader: Reloader, stop: watch::Receiver<bool>) -> io::Result<JoinHandle<()>> {
     spawn("caretaker", move || {
-        let tell = |state, text: &str| {
-            own.status(&clock.arrival(), state, text);
-            commits.poke();
-        };
         while !stopped(&stop, Duration::from_millis(100)) {
-            sources.look_after(clock.monotonic(), &tell);
+            reloader.look_after_sources();
+            reloader.poll();
         }
     })
 }

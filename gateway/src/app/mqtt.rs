@@ -32,13 +32,30 @@ use crate::{
     uplink,
 };
 
+/// The sessions at the broker of a configuration.
+#[derive(Default)]
+pub(super) struct Sessions(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    running: Vec<Session>,
+    /// None is started any more.
+    stopped: bool,
+}
+
 /// A lane's connection to the broker: acknowledgements are in order within a connection, and results must not wait
 /// for telemetry.
-pub(super) struct Sessions {
-    topics: Vec<(TopicConfig, SharedState)>,
+struct Session {
+    /// With the topics of its lane.
+    config: MqttConfig,
+    credentials: Option<Credentials>,
+    topics: Vec<SharedState>,
     stop: watch::Sender<bool>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    thread: JoinHandle<()>,
 }
+
+/// User name and password.
+type Credentials = (String, String);
 
 type SharedState = Arc<Mutex<TopicState>>;
 
@@ -62,72 +79,123 @@ struct TopicState {
 }
 
 impl Sessions {
-    /// Starts a session a lane that has topics.
+    /// Starts a session for each lane that has topics, unless it runs.
     ///
     /// # Errors
     /// If a thread cannot be started, or a file of the broker's cannot be read.
-    pub(super) fn start<S: Storage>(
+    pub(super) fn start_missing<S: Storage>(
+        &self,
         config: &Config,
         journal: &Journal<S>,
         clock: &Arc<SystemClock>,
         commits: &CommitSignal,
         durable: &watch::Receiver<Watermarks>,
-    ) -> io::Result<Self> {
-        let (stop, stopping) = watch::channel(false);
-        let mut sessions = Self { topics: Vec::new(), stop, threads: Mutex::default() };
-        let Some(mqtt) = &config.mqtt else { return Ok(sessions) };
-        for lane in Lane::ALL {
-            let of_lane: Vec<_> = mqtt.topics.iter().filter(|topic| topic.lane == lane).cloned().collect();
-            if of_lane.is_empty() {
-                continue;
+    ) -> io::Result<()> {
+        let mut state = lock(&self.0);
+        for mqtt in Lane::ALL.into_iter().filter_map(|lane| of_lane(config, lane)) {
+            if !state.stopped && !state.running.iter().any(|session| session.config == mqtt) {
+                state.running.push(Session::start(config, mqtt, journal, clock, commits, durable)?);
             }
-            let options = session_options(config, mqtt, lane, &of_lane)?;
-            let arrival = clock.arrival();
-            let topics: Vec<_> = of_lane.iter().map(|topic| Topic::new(config, topic, journal, &arrival)).collect();
-            sessions.topics.extend(of_lane.into_iter().zip(topics.iter().map(|topic| Arc::clone(&topic.state))));
-            let peer = mqtt.broker.to_string();
-            let intake = LaneIntake { peer, topics, clock: Arc::clone(clock), commits: commits.clone(), arrival };
-            let (durable, stopping) = (durable.clone(), stopping.clone());
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let name = if lane == Lane::Results { "mqtt-results" } else { "mqtt-telemetry" };
-            let run = move || {
-                runtime.block_on(session::run(options, intake, durable, stopping));
-                // A look-up of a name that nobody answers is not waited for.
-                runtime.shutdown_background();
-            };
-            lock(&sessions.threads).push(spawn(name, run)?);
         }
-        Ok(sessions)
+        // As they stand in a status: results first.
+        state.running.sort_by_key(|session| session.config.topics[0].lane);
+        Ok(())
     }
 
-    /// Stops both sessions, once what they took in is on disk and acknowledged, or after two seconds.
+    /// Stops the sessions that a configuration does not have as they run, and waits for them, as [`stop`](Self::stop).
+    pub(super) fn stop_but(&self, config: &Config) {
+        let wanted: Vec<_> = Lane::ALL.into_iter().filter_map(|lane| of_lane(config, lane)).collect();
+        let is_unwanted = |session: &mut Session| {
+            let same = wanted.iter().find(|mqtt| session.config == **mqtt);
+            // The password may be another in the same file.
+            same.is_none_or(|mqtt| credentials(mqtt).is_ok_and(|it| it != session.credentials))
+        };
+        stop(lock(&self.0).running.extract_if(.., is_unwanted).collect());
+    }
+
+    /// Stops all sessions for good, once what they took in is on disk and acknowledged, or after two seconds.
     pub(super) fn stop(&self) {
-        self.stop.send_replace(true);
-        std::mem::take(&mut *lock(&self.threads)).into_iter().for_each(super::join);
+        let running = {
+            let mut state = lock(&self.0);
+            state.stopped = true;
+            std::mem::take(&mut state.running)
+        };
+        stop(running);
     }
 
     /// State of every topic at `now`.
     pub(super) fn status(&self, now: Duration) -> Vec<SourceStatus> {
-        self.topics.iter().map(|(config, state)| lock(state).status(config, now)).collect()
+        lock(&self.0).topics().map(|(config, state)| lock(state).status(config, now)).collect()
     }
 
     /// Topics of results that lost events since the start: name, and how many.
     pub(super) fn lost(&self) -> Vec<(String, u64)> {
-        let of_results = self.topics.iter().filter(|(config, _)| config.lane == Lane::Results);
+        let state = lock(&self.0);
+        let of_results = state.topics().filter(|(config, _)| config.lane == Lane::Results);
         let lost = of_results.map(|(config, state)| (config.name.clone(), lock(state).counters.lost));
         lost.filter(|(_, count)| *count > 0).collect()
     }
 
     /// Topics of results that are not heard, since their broker is not: name, and since when in UTC ns.
     pub(super) fn dark(&self) -> Vec<(String, Option<i64>)> {
-        let of_results = self.topics.iter().filter(|(config, _)| config.lane == Lane::Results);
-        let dark = |(config, state): &(TopicConfig, SharedState)| {
+        let dark = |(config, state): (&TopicConfig, &SharedState)| {
             let state = lock(state);
             let since = state.last_message.and_then(|it| it.utc_ns);
             (state.connected.is_none() || state.refused || state.silent).then(|| (config.name.clone(), since))
         };
-        of_results.filter_map(dark).collect()
+        lock(&self.0).topics().filter(|(config, _)| config.lane == Lane::Results).filter_map(dark).collect()
     }
+}
+
+impl State {
+    fn topics(&self) -> impl Iterator<Item = (&TopicConfig, &SharedState)> {
+        self.running.iter().flat_map(|session| session.config.topics.iter().zip(&session.topics))
+    }
+}
+
+impl Session {
+    fn start<S: Storage>(
+        config: &Config,
+        mqtt: MqttConfig,
+        journal: &Journal<S>,
+        clock: &Arc<SystemClock>,
+        commits: &CommitSignal,
+        durable: &watch::Receiver<Watermarks>,
+    ) -> io::Result<Self> {
+        let lane = mqtt.topics[0].lane;
+        let credentials = credentials(&mqtt)?;
+        let options = session_options(config, &mqtt, lane, credentials.clone())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let arrival = clock.arrival();
+        let topics: Vec<_> = mqtt.topics.iter().map(|topic| Topic::new(config, topic, journal, &arrival)).collect();
+        let states = topics.iter().map(|topic| Arc::clone(&topic.state)).collect();
+        let peer = mqtt.broker.to_string();
+        let intake = LaneIntake { peer, topics, clock: Arc::clone(clock), commits: commits.clone(), arrival };
+        let (stop, stopping) = watch::channel(false);
+        let durable = durable.clone();
+        let name = if lane == Lane::Results { "mqtt-results" } else { "mqtt-telemetry" };
+        let run = move || {
+            runtime.block_on(session::run(options, intake, durable, stopping));
+            // A look-up of a name that nobody answers is not waited for.
+            runtime.shutdown_background();
+        };
+        let thread = spawn(name, run)?;
+        Ok(Self { config: mqtt, credentials, topics: states, stop, thread })
+    }
+}
+
+/// The broker with the topics of one lane; none if it has none.
+fn of_lane(config: &Config, lane: Lane) -> Option<MqttConfig> {
+    let mqtt = config.mqtt.as_ref()?;
+    let topics: Vec<_> = mqtt.topics.iter().filter(|topic| topic.lane == lane).cloned().collect();
+    (!topics.is_empty()).then(|| MqttConfig { topics, ..mqtt.clone() })
+}
+
+fn stop(sessions: Vec<Session>) {
+    for session in &sessions {
+        session.stop.send_replace(true);
+    }
+    sessions.into_iter().for_each(|session| super::join(session.thread));
 }
 
 impl TopicState {
@@ -395,21 +463,24 @@ fn ended(error: &LinkError, stood: bool) -> String {
     }
 }
 
-fn session_options(
-    config: &Config,
-    mqtt: &MqttConfig,
-    lane: Lane,
-    topics: &[TopicConfig],
-) -> io::Result<SessionOptions> {
-    let of_file = |path: &Path, error: &dyn std::fmt::Display| io::Error::other(format!("{}: {error}", path.display()));
-    let credentials = match (&mqtt.username, &mqtt.password_file) {
+fn credentials(mqtt: &MqttConfig) -> io::Result<Option<Credentials>> {
+    let of_file = |path: &Path, error: io::Error| io::Error::other(format!("{}: {error}", path.display()));
+    Ok(match (&mqtt.username, &mqtt.password_file) {
         (Some(name), Some(path)) => {
-            let password = std::fs::read_to_string(path).map_err(|error| of_file(path, &error))?;
+            let password = std::fs::read_to_string(path).map_err(|error| of_file(path, error))?;
             Some((name.clone(), password.trim_end_matches(['\r', '\n']).to_owned()))
         }
         (Some(name), None) => Some((name.clone(), String::new())),
         (None, _) => None,
-    };
+    })
+}
+
+fn session_options(
+    config: &Config,
+    mqtt: &MqttConfig,
+    lane: Lane,
+    credentials: Option<Credentials>,
+) -> io::Result<SessionOptions> {
     let tls = mqtt.tls.as_ref().filter(|_| mqtt.broker.is_tls());
     let identity = |tls: &crate::config::MqttTls| tls.identity.clone();
     let tls = tls
@@ -432,7 +503,7 @@ fn session_options(
             MqttProtocol::V5 => Some(Version::V5),
             MqttProtocol::V3_1_1 => Some(Version::V3_1_1),
         },
-        filters: topics.iter().map(|topic| topic.json.mapping.filter().as_str().to_owned()).collect(),
+        filters: mqtt.topics.iter().map(|topic| topic.json.mapping.filter().as_str().to_owned()).collect(),
         seed: back_off::seed(lane.name(), Duration::ZERO),
     })
 }

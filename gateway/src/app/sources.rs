@@ -1,8 +1,9 @@
-//! The sources of a configuration, running, and started again after a panic.
+//! The sources of a configuration, running, started again after a panic, and changed while the others run.
 
 use std::{
+    collections::BTreeMap,
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -24,11 +25,21 @@ use crate::{
 };
 
 /// All sources.
+#[derive(Default)]
 pub(super) struct Sources {
-    running: Vec<Running>,
-    /// Held while sources are looked after and while they are stopped, so that none is
+    /// In the order of the configuration.
+    running: RwLock<Vec<Arc<Running>>>,
+    /// Held while sources are looked after, started and stopped, so that none is
     /// started behind the back of the stop.
-    changing: Mutex<()>,
+    changing: Mutex<Changing>,
+}
+
+#[derive(Default)]
+struct Changing {
+    /// They are to stay stopped.
+    stopped: bool,
+    /// Of sources that a configuration had no longer, or otherwise: what they lost must not be forgotten.
+    gone: BTreeMap<String, Earlier>,
 }
 
 /// Starts a source, with a new conversation and a new pipeline.
@@ -62,30 +73,73 @@ struct Earlier {
 }
 
 impl Sources {
-    /// Starts every source on a thread of its own.
+    /// Starts every source of a configuration that does not run yet, on a thread of its own. Those that run go on.
     ///
     /// # Errors
-    /// If the system gives no thread.
-    pub(super) fn start<S: Storage>(
+    /// If the system gives no thread for one of them; the others run.
+    pub(super) fn start_missing<S: Storage>(
+        &self,
         config: &Config,
         journal: &Journal<S>,
         clock: &Arc<SystemClock>,
         commits: &CommitSignal,
-    ) -> io::Result<Self> {
-        let start = |source: &config::SourceConfig| {
-            let start = starter(config, source, journal, clock, commits);
-            Running::start(source.clone(), start, clock.monotonic())
-        };
-        Ok(Self::new(config.sources.iter().map(start).collect::<io::Result<_>>()?))
+    ) -> io::Result<()> {
+        let mut changing = self.changing();
+        if changing.stopped {
+            return Ok(());
+        }
+        let running = self.running();
+        let mut result = Ok(());
+        let mut all = Vec::new();
+        for source in &config.sources {
+            let started = match running.iter().find(|it| it.config == *source) {
+                Some(runs) => Ok(Arc::clone(runs)),
+                None => {
+                    let start = starter(config, source, journal, clock, commits);
+                    let earlier = changing.gone.remove(&source.name).unwrap_or_default();
+                    Running::start(source.clone(), start, earlier, clock.monotonic()).map(Arc::new)
+                }
+            };
+            match started {
+                Ok(source) => all.push(source),
+                Err(error) => {
+                    let text = format!("the source {} cannot be started: {error}", source.name);
+                    result = Err(io::Error::new(error.kind(), text));
+                }
+            }
+        }
+        self.replace(all);
+        // What became durable since a source was started and before it was to be found here.
+        self.wake();
+        result
     }
 
-    fn new(running: Vec<Running>) -> Self {
-        Self { running, changing: Mutex::new(()) }
+    /// Stops every source that a configuration does not have as it runs, and waits for it. What its line held is read first.
+    pub(super) fn stop_but(&self, config: &Config) {
+        let mut changing = self.changing();
+        let (kept, gone): (Vec<_>, Vec<_>) =
+            self.running().into_iter().partition(|source| config.sources.contains(&source.config));
+        self.replace(kept);
+        stop(&gone);
+        changing.gone.extend(gone.iter().map(|source| (source.config.name.clone(), source.life().in_all())));
+    }
+
+    fn changing(&self) -> MutexGuard<'_, Changing> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn running(&self) -> Vec<Arc<Running>> {
+        self.running.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn replace(&self, running: Vec<Arc<Running>>) {
+        *self.running.write().unwrap_or_else(PoisonError::into_inner) = running;
     }
 
     /// Tells every source that something became durable.
     pub(super) fn wake(&self) {
-        self.running.iter().for_each(|source| source.life().waker.wake());
+        let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
+        running.iter().for_each(|source| source.life().waker.wake());
     }
 
     /// Starts sources again whose thread panicked, each after its back-off; the others
@@ -95,25 +149,20 @@ impl Sources {
     /// repeats it, and the new pipeline declares the time in which nobody listened; the
     /// lines after it are heard.
     pub(super) fn look_after(&self, now: Duration, tell: &dyn Fn(GatewayState, &str)) {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.running.iter().for_each(|source| source.look_after(now, tell));
+        let _changing = self.changing();
+        self.running().iter().for_each(|source| source.look_after(now, tell));
     }
 
-    /// Stops every source and waits for it.
+    /// Stops every source for good and waits for it.
     pub(super) fn stop(&self) {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.running.iter().for_each(|source| source.life().waker.stop());
-        for source in &self.running {
-            let handle = source.life().handle.take();
-            if let Some(Err(_)) = handle.map(SourceHandle::stop) {
-                tracing::error!(source = source.config.name, "the source had ended by a panic");
-            }
-        }
+        let mut changing = self.changing();
+        changing.stopped = true;
+        stop(&self.running());
     }
 
     /// State of every source at `now`.
     pub(super) fn status(&self, now: Duration) -> Vec<SourceStatus> {
-        self.running.iter().map(|source| source.status(now)).collect()
+        self.running().iter().map(|source| source.status(now)).collect()
     }
 
     /// Sources of results that are not heard: name, and since when in UTC ns.
@@ -131,13 +180,25 @@ impl Sources {
     }
 
     fn of_results<T>(&self, what: impl Fn(&Running) -> Option<T>) -> Vec<(String, T)> {
-        let of_results = self.running.iter().filter(|source| source.carries_results());
+        let running = self.running();
+        let of_results = running.iter().filter(|source| source.carries_results());
         of_results.filter_map(|source| Some((source.config.name.clone(), what(source)?))).collect()
     }
 
     /// Sources of results that lost events since the start: name, and how many.
     pub(super) fn lost(&self) -> Vec<(String, u64)> {
         self.of_results(|source| Some(source.life().counters().lost).filter(|count| *count > 0))
+    }
+}
+
+/// Stops sources and waits for them.
+fn stop(sources: &[Arc<Running>]) {
+    sources.iter().for_each(|source| source.life().waker.stop());
+    for source in sources {
+        let handle = source.life().handle.take();
+        if let Some(Err(_)) = handle.map(SourceHandle::stop) {
+            tracing::error!(source = source.config.name, "the source had ended by a panic");
+        }
     }
 }
 
@@ -162,10 +223,10 @@ fn starter<S: Storage>(
 }
 
 impl Running {
-    fn start(config: config::SourceConfig, start: Start, now: Duration) -> io::Result<Self> {
+    fn start(config: config::SourceConfig, start: Start, earlier: Earlier, now: Duration) -> io::Result<Self> {
         let counters = SharedCounters::default();
         let handle = start(Arc::clone(&counters))?;
-        let life = Life::new(handle, counters, Earlier::default(), Restart::new(now));
+        let life = Life::new(handle, counters, earlier, Restart::new(now));
         Ok(Self { config, start, life: Mutex::new(life) })
     }
 

@@ -26,6 +26,8 @@ pub struct Status {
     pub version: String,
     /// When this was taken, RFC 3339; empty while no date is known.
     pub taken_at: String,
+    /// The configuration.
+    pub configuration: ConfigurationStatus,
     /// The clock.
     pub clock: ClockStatus,
     /// The journal.
@@ -34,6 +36,20 @@ pub struct Status {
     pub sources: Vec<SourceStatus>,
     /// Uplinks, in the order of the configuration.
     pub uplinks: Vec<UplinkStatus>,
+}
+
+/// How the configuration file stands to what the gateway runs by.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ConfigurationStatus {
+    /// The file.
+    pub file: String,
+    /// When it was taken last, at the start or while the gateway runs, RFC 3339; empty while no date was known.
+    pub taken_at: String,
+    /// Why the file as it is now is refused, and what was taken before stays in force: the place, what is wrong, how to
+    /// mend it. Empty if it is in force.
+    pub refused: Vec<String>,
+    /// Keys that have other values in the file, and take them at the next start.
+    pub needs_restart: Vec<String>,
 }
 
 /// How well the gateway's clock is known.
@@ -329,6 +345,7 @@ impl fmt::Display for Status {
             let date = if self.clock.date_known { "" } else { DATE_NOT_KNOWN };
             writeln!(f, "clock     {}, {bound}{date}", self.clock.state)?;
         }
+        self.configuration.lines(f)?;
         for lane in &self.journal.lanes {
             let full = if lane.full { ", FULL" } else { "" };
             let held = match lane.last_durable {
@@ -340,6 +357,22 @@ impl fmt::Display for Status {
         }
         self.sources.iter().try_for_each(|source| source.line(f))?;
         self.uplinks.iter().try_for_each(|uplink| uplink.lines(f))
+    }
+}
+
+impl ConfigurationStatus {
+    /// Nothing if all is well.
+    fn lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, taken_at, refused, needs_restart } = self;
+        if !refused.is_empty() {
+            let taken_at = if taken_at.is_empty() { "before" } else { taken_at };
+            writeln!(f, "config    {file} IS REFUSED; what was taken {taken_at} is in force")?;
+            refused.iter().try_for_each(|why| writeln!(f, "          {why}"))?;
+        }
+        match needs_restart[..] {
+            [] => Ok(()),
+            _ => writeln!(f, "config    needs a restart: {}", needs_restart.join(", ")),
+        }
     }
 }
 

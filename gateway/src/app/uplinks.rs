@@ -44,9 +44,7 @@ pub(super) struct Waiting {
 }
 
 /// All uplinks, as status reads them.
-pub(super) struct Uplinks {
-    links: Vec<Link>,
-}
+pub(super) struct Uplinks(watch::Sender<Vec<Arc<Link>>>);
 
 struct Link {
     config: UplinkConfig,
@@ -55,6 +53,10 @@ struct Link {
 }
 
 impl Link {
+    fn new(config: UplinkConfig) -> Self {
+        Self { config, results: SharedLink::default(), telemetry: SharedLink::default() }
+    }
+
     fn lane(&self, lane: Lane) -> &SharedLink {
         match lane {
             Lane::Telemetry => &self.telemetry,
@@ -79,35 +81,48 @@ impl Link {
 }
 
 impl Uplinks {
-    /// The uplinks of a configuration, not running yet.
+    /// The uplinks of a configuration; they run once [`start`] was called.
     pub(super) fn new(config: &Config) -> Self {
-        let link = |config: &UplinkConfig| Link {
-            config: config.clone(),
-            results: SharedLink::default(),
-            telemetry: SharedLink::default(),
-        };
-        Self { links: config.uplinks.iter().map(link).collect() }
+        let uplinks = Self(watch::Sender::default());
+        uplinks.configure(config);
+        uplinks
+    }
+
+    /// Those of another configuration from now on. What is the same in both goes on.
+    pub(super) fn configure(&self, config: &Config) {
+        self.0.send_modify(|links| {
+            let link = |config: &UplinkConfig| {
+                let same = links.iter().find(|link| link.config == *config).map(Arc::clone);
+                same.unwrap_or_else(|| Arc::new(Link::new(config.clone())))
+            };
+            *links = config.uplinks.iter().map(link).collect();
+        });
+    }
+
+    fn links(&self) -> Vec<Arc<Link>> {
+        self.0.borrow().clone()
     }
 
     /// Whether there is none.
     pub(super) fn is_empty(&self) -> bool {
-        self.links.is_empty()
+        self.0.borrow().is_empty()
     }
 
     /// Whether every uplink has acknowledged what `durable` says of each lane.
     pub(super) fn delivered(&self, durable: impl Fn(Lane) -> Sequence) -> bool {
         let lane_is =
             |link: &Link, lane| link.snapshot(lane).is_some_and(|status| status.acknowledged >= durable(lane));
-        self.links.iter().all(|link| Lane::ALL.into_iter().all(|lane| lane_is(link, lane)))
+        self.links().iter().all(|link| Lane::ALL.into_iter().all(|lane| lane_is(link, lane)))
     }
 
     /// The results lane's state that is furthest behind of what is `durable`, among
     /// required uplinks if there are any: how many wait, and why. Without an uplink
     /// everything waits.
     pub(super) fn results_behind(&self, durable: Sequence) -> Behind {
-        let any_required = self.links.iter().any(|link| link.config.required);
-        let counts = |link: &&Link| link.config.required || !any_required;
-        let behind = self.links.iter().filter(counts).map(|link| link.results_behind(durable));
+        let links = self.links();
+        let any_required = links.iter().any(|link| link.config.required);
+        let counts = |link: &&Arc<Link>| link.config.required || !any_required;
+        let behind = links.iter().filter(counts).map(|link| link.results_behind(durable));
         behind.max_by_key(|behind| behind.waiting).unwrap_or_else(|| Behind::entirely(durable))
     }
 
@@ -140,13 +155,13 @@ impl Uplinks {
                 last_error: status.last_error.map(|error| error.message),
             })
         };
-        let uplink = |link: &Link| UplinkStatus {
+        let uplink = |link: &Arc<Link>| UplinkStatus {
             name: link.config.name.clone(),
             required: link.config.required,
             receiver_id: link.snapshot(Lane::Results).and_then(|status| status.receiver_id),
             lanes: Lane::ALL.into_iter().filter_map(|lane| lane_status(link, lane)).collect(),
         };
-        self.links.iter().map(uplink).collect()
+        self.links().iter().map(uplink).collect()
     }
 }
 
@@ -219,23 +234,37 @@ async fn deliver<S: Storage>(
     beat: &Beat,
     mut stop: watch::Receiver<bool>,
 ) {
+    let mut configured = uplinks.0.subscribe();
     while !*stop.borrow() {
         let (ending, mut ended) = watch::channel(Ending::No);
         let mut tasks = JoinSet::new();
         let lanes = Lanes::follow(durable.clone(), last_found, &mut tasks);
-        let mut failed = false;
-        for link in &uplinks.links {
-            let started = lanes.deliver(link, journal, clock, &stop, &ending, &mut tasks);
-            if let Err(error) = started {
-                tracing::error!(uplink = link.config.name, %error, "the uplink's cursor cannot be used");
-                failed = true;
+        let mut running = Vec::new();
+        while !*stop.borrow() && *ended.borrow() == Ending::No {
+            let links = configured.borrow_and_update().clone();
+            // First those that are gone: one that takes its place has its cursor.
+            keep(&mut running, &links).await;
+            let mut failed = false;
+            for link in links {
+                if running.iter().any(|(runs, _)| Arc::ptr_eq(runs, &link)) {
+                    continue;
+                }
+                match lanes.deliver(&link, journal, clock, &stop, &ending) {
+                    Ok(tasks) => running.push((link, tasks)),
+                    Err(error) => {
+                        tracing::error!(uplink = link.config.name, %error, "the uplink's cursor cannot be used");
+                        failed = true;
+                    }
+                }
+            }
+            tokio::select! {
+                _ = ended.changed() => {}
+                _ = stop.changed() => {}
+                Ok(()) = configured.changed() => {}
+                () = tokio::time::sleep(RETRY), if failed => {}
             }
         }
-        tokio::select! {
-            _ = ended.changed() => {}
-            _ = stop.changed() => {}
-            () = tokio::time::sleep(RETRY), if failed => {}
-        }
+        keep(&mut running, &[]).await;
         tasks.shutdown().await;
         let ended = *ended.borrow();
         match ended {
@@ -251,6 +280,14 @@ async fn deliver<S: Storage>(
                 last_found = Watermarks::default();
             }
         }
+    }
+}
+
+/// Ends the tasks of all links but these.
+async fn keep(running: &mut Vec<(Arc<Link>, JoinSet<()>)>, links: &[Arc<Link>]) {
+    let is_gone = |(link, _): &mut (Arc<Link>, _)| !links.iter().any(|kept| Arc::ptr_eq(kept, link));
+    for (_, mut tasks) in running.extract_if(.., is_gone).collect::<Vec<_>>() {
+        tasks.shutdown().await;
     }
 }
 
@@ -302,8 +339,8 @@ impl Lanes {
         clock: &Arc<SystemClock>,
         stop: &watch::Receiver<bool>,
         ending: &watch::Sender<Ending>,
-        tasks: &mut JoinSet<()>,
-    ) -> Result<(), venue_journal::CursorError> {
+    ) -> Result<JoinSet<()>, venue_journal::CursorError> {
+        let mut tasks = JoinSet::new();
         let (waiting, results_backlog) = watch::channel(false);
         let mut waiting = Some(waiting);
         for lane in Lane::ALL {
@@ -328,7 +365,7 @@ impl Lanes {
             let signals = LaneSignals { durable, results_backlog, stop: stop.clone() };
             tasks.spawn(uplink::run(target, sender, host, signals));
         }
-        Ok(())
+        Ok(tasks)
     }
 }
 
@@ -358,4 +395,38 @@ fn seed(gateway_id: &str, uplink: &str, lane: Lane) -> u64 {
     let mut hasher = DefaultHasher::new();
     (gateway_id, uplink, lane as i32).hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of two uplinks changes: its deliveries end before those of the one in its place begin, and the other's go on.
+    #[tokio::test]
+    async fn an_uplink_that_is_the_same_goes_on() {
+        let config = |port: u16| {
+            let uplink = |name: &str, port: u16| {
+                format!("[[uplink]]\nname = \"{name}\"\nendpoints = [\"http://127.0.0.1:{port}\"]\n")
+            };
+            let text =
+                "gateway = { id = \"g\", venue = \"v\" }\n".to_owned() + &uplink("centre", port) + &uplink("second", 2);
+            Config::parse("site.toml", &text, []).unwrap()
+        };
+        let uplinks = Uplinks::new(&config(1));
+        let delivers = |link: Arc<Link>| {
+            let mut tasks = JoinSet::new();
+            tasks.spawn(std::future::pending());
+            (link, tasks)
+        };
+        let mut running: Vec<_> = uplinks.links().into_iter().map(delivers).collect();
+        let second = Arc::clone(&running[1].0);
+        uplinks.configure(&config(3));
+        keep(&mut running, &uplinks.links()).await;
+        let [(link, tasks)] = &mut running[..] else { panic!("{} run", running.len()) };
+        assert!(Arc::ptr_eq(link, &second) && tasks.len() == 1 && tasks.try_join_next().is_none());
+        let names: Vec<_> = uplinks.links().iter().map(|link| link.config.name.clone()).collect();
+        assert_eq!(names, ["centre", "second"]);
+        keep(&mut running, &[]).await;
+        assert!(running.is_empty());
+    }
 }

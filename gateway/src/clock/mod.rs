@@ -18,7 +18,7 @@ mod system;
 
 pub use kernel::Discipline;
 pub use model::{ClockModel, ClockRecord, ClockSample, CorrectedSpan, Quality};
-pub use system::SystemClock;
+pub use system::{SystemClock, time_awake, wall_clock};
 
 use std::time::Duration;
 

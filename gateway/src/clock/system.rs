@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use super::{BootId, ClockModel, ClockRecord, ClockSample, Discipline, Quality, Received};
 
@@ -75,9 +75,22 @@ impl SystemClock {
     }
 }
 
+/// The wall clock as it is, believed or not: a certificate ends by it.
+pub fn wall_clock() -> jiff::Timestamp {
+    jiff::Timestamp::from_nanosecond(utc_ns().into()).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+}
+
+/// Time since the boot without suspended time: what systemd counts by.
+pub fn time_awake() -> Duration {
+    duration(clock_gettime(ClockId::Monotonic))
+}
+
 fn monotonic() -> Duration {
-    let now = clock_gettime(ClockId::Boottime);
-    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
+    duration(clock_gettime(ClockId::Boottime))
+}
+
+fn duration(time: Timespec) -> Duration {
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// The wall clock through the C library, which `faketime` can stand in for.

@@ -8,6 +8,7 @@ use super::output;
 use crate::{
     check::{self, SampleResult},
     cli::Exit,
+    clock::wall_clock,
     config::{self, Config, Finding},
 };
 
@@ -30,7 +31,7 @@ pub fn run(path: &Path, json: bool) -> anyhow::Result<Exit> {
         Err(errors) if errors.is_unreadable() => (errors.findings().to_vec(), Vec::new(), Exit::Config),
         Err(errors) => (errors.findings().to_vec(), Vec::new(), Exit::Failure),
         Ok(config) => {
-            let findings = check::check(&config, now());
+            let findings = check::check(&config, wall_clock());
             let exit = if findings.iter().any(Finding::is_error) { Exit::Failure } else { Exit::Success };
             (findings, check::samples(&config), exit)
         }
@@ -53,9 +54,4 @@ fn shown(samples: &[SampleResult]) -> String {
         format!("sample of `{}`, {}:\n{events}\n", it.name, it.topic)
     };
     samples.iter().map(one).collect()
-}
-
-#[expect(clippy::disallowed_methods, reason = "a certificate expires by the wall clock")]
-fn now() -> jiff::Timestamp {
-    jiff::Timestamp::try_from(std::time::SystemTime::now()).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
 }

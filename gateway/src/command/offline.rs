@@ -77,6 +77,7 @@ pub(super) fn status(config: &Config) -> anyhow::Result<Status> {
         venue_id: config.gateway.venue.clone(),
         version: String::new(),
         taken_at: String::new(),
+        configuration: Default::default(),
         clock: Default::default(),
         journal: JournalStatus {
             epoch: summary.epoch.to_string(),

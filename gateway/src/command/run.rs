@@ -1,4 +1,4 @@
-//! `run`: the gateway, until SIGTERM or SIGINT.
+//! `run`: the gateway, until SIGTERM or SIGINT; SIGHUP has its configuration read anew.
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -8,11 +8,12 @@ use super::{output, supervise};
 use crate::{
     app::{App, Control, StartError},
     cli::Exit,
+    clock::time_awake,
     config::Config,
     systemd::Supervisor,
 };
 
-/// Runs the gateway. SIGTERM and SIGINT drain it.
+/// Runs the gateway. SIGTERM and SIGINT drain it, SIGHUP has its configuration read anew.
 ///
 /// # Errors
 /// If it does not start for another reason than a journal that is in use.
@@ -23,10 +24,12 @@ pub fn run(config: Config) -> anyhow::Result<Exit> {
     }
     let data_dir = config.gateway.data_dir.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // Before anything starts: a signal that comes meanwhile drains, too.
-    let stop = {
+    // Before anything starts: a signal that comes meanwhile drains, too, and SIGHUP would kill.
+    let (stop, mut hangup) = {
         let _runtime = runtime.enter();
-        StopSignals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? }
+        let stop =
+            StopSignals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+        (stop, signal(SignalKind::hangup())?)
     };
     let app = match App::start(config) {
         Ok(app) => app,
@@ -51,9 +54,22 @@ pub fn run(config: Config) -> anyhow::Result<Exit> {
             supervisor.tell("READY=1");
             supervise::run(supervisor, app.control(), app.pulse()).await;
         };
+        let reloaded = async {
+            while hangup.recv().await.is_some() {
+                tracing::info!(signal = "SIGHUP", "asked to read the configuration anew");
+                if let Some(supervisor) = &supervisor {
+                    supervisor.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", time_awake().as_micros()));
+                }
+                app.reload().await;
+                if let Some(supervisor) = &supervisor {
+                    supervisor.tell("READY=1");
+                }
+            }
+        };
         tokio::select! {
             () = stop.received() => {}
             () = supervised => {}
+            () = reloaded => {}
         }
         if let Some(supervisor) = &supervisor {
             supervisor.tell("STOPPING=1\nSTATUS=STOPPING");

@@ -11,6 +11,8 @@ use std::{collections::BTreeSet, path::Path, process::Command};
 
 use tokio::{net::UnixDatagram, time::timeout};
 
+use venue_sim::gateway::number;
+
 use stage::{PATIENCE, SMALL, Stage, eventually, timer::Timer};
 use strace::Strace;
 
@@ -33,7 +35,7 @@ impl Manager {
     }
 
     async fn until(&self, wanted: impl Fn(&str) -> bool) -> String {
-        let come = async {
+        let told = async {
             loop {
                 let message = self.next().await;
                 if wanted(&message) {
@@ -41,7 +43,8 @@ impl Manager {
                 }
             }
         };
-        timeout(PATIENCE, come).await.expect("it says what is wanted")
+        // It says how it goes all the while.
+        timeout(PATIENCE, told).await.expect("it says what is waited for")
     }
 }
 
@@ -65,6 +68,33 @@ async fn a_service_manager_is_told_how_it_goes() {
     stage.gateway.stop().await.unwrap();
     manager.until(|message| message == "STOPPING=1\nSTATUS=STOPPING").await;
     assert!(manager.0.try_recv(&mut [0; 1]).is_err(), "that was its last word");
+}
+
+/// `systemctl reload`: it is told when the configuration is read and when that is done, whatever comes of it.
+#[tokio::test]
+async fn a_service_manager_is_told_of_a_reload() {
+    let mut stage = Stage::set().await;
+    let manager = Manager::supervise(&mut stage);
+    let timer = Timer::start("timer-a");
+    stage.configure(SMALL, &timer.source());
+    stage.gateway.start().unwrap();
+    assert_eq!(manager.next().await, "READY=1");
+    for sources in [timer.source() + "silence_alarm = \"30s\"\n", "[[source]\n".to_owned()] {
+        stage.configure(SMALL, &sources);
+        stage.gateway.reload().unwrap();
+        let begins = manager.until(|message| message.starts_with("RELOADING=1\nMONOTONIC_USEC=")).await;
+        let at: u64 = begins.rsplit_once('=').unwrap().1.parse().unwrap();
+        assert!(at > 0 && at / 1_000_000 <= uptime_s(), "{begins}");
+        manager.until(|message| message == "READY=1").await;
+        let is_refused = stage.gateway.status().await.unwrap()["configuration"]["refused"] != serde_json::json!([]);
+        assert_eq!(is_refused, sources.starts_with("[[source]\n"), "it is done when that is said");
+    }
+    stage.gateway.stop().await.unwrap();
+}
+
+fn uptime_s() -> u64 {
+    let text = std::fs::read_to_string("/proc/uptime").unwrap();
+    text.split('.').next().unwrap().parse().unwrap()
 }
 
 /// A disk that hangs: the watchdog starves though the process lives. A disk that fails is no reason: what is in memory
@@ -171,6 +201,9 @@ async fn the_unit_allows_every_system_call() {
     stage.start(&timer).await;
     timer.impulses(1);
     stage.assert_exactly_once(&timer).await;
+    stage.configure(SMALL, &(timer.source() + "silence_alarm = \"30s\"\n"));
+    stage.gateway.reload().unwrap();
+    stage.until(|status| number(status, "/sources/0/connects") == 2).await;
     stage.gateway.stop().await.unwrap();
 
     let unit = include_str!("../../../packaging/venue-gateway.service");

@@ -38,13 +38,13 @@ impl Look {
             status: control.status_of(&journal),
             room_used_up: journal.in_reserve || journal.disk_full || journal.lanes.results.full,
             now_utc_s: control.clock.stamp().utc_ns.map(|ns| ns / 1_000_000_000),
-            certificates: with_certificates.then(|| certificates::of(&control.config)),
+            certificates: with_certificates.then(|| certificates::of(&control.config())),
         }
     }
 }
 
 /// Tells from one look after another what is the case. Of what is only counted it is that the count rose.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Watcher {
     results_wait: Duration,
     /// Sources and topics of which somebody wants to know when they are not heard, whatever they carry.
@@ -56,18 +56,13 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    pub(super) fn new(config: &Config) -> Self {
+    /// By this configuration from now on.
+    pub(super) fn configure(&mut self, config: &Config) {
         let alarmed = config.sources.iter().filter(|source| source.silence_alarm.is_some()).map(|it| it.name.clone());
         let topics = config.mqtt.iter().flat_map(|mqtt| &mqtt.topics);
         let topics = topics.filter(|topic| topic.silence_alarm.is_some()).map(|it| it.name.clone());
-        Self {
-            results_wait: config.alarm.results_wait,
-            watched: alarmed.chain(topics).collect(),
-            lost: BTreeMap::new(),
-            faults: BTreeMap::new(),
-            halts: 0,
-            certificates: Vec::new(),
-        }
+        self.results_wait = config.alarm.results_wait;
+        self.watched = alarmed.chain(topics).collect();
     }
 
     /// Whether the disk failed since the last time that this was asked.
@@ -90,6 +85,7 @@ impl Watcher {
         note(status.journal.halted.is_some(), Alarm::new(Condition::JournalHalted));
         note(*room_used_up, Alarm::new(Condition::ResultsRoom));
         note(!status.clock.date_known, Alarm::new(Condition::DateUnknown));
+        note(!status.configuration.refused.is_empty(), Alarm::new(Condition::ConfigurationRefused));
         for uplink in &status.uplinks {
             let refused = uplink.lanes.iter().any(|lane| lane.refused);
             note(refused, Alarm::of(Condition::UplinkRefused, &uplink.name));
@@ -139,7 +135,7 @@ mod tests {
 
     const NOW_UTC_S: i64 = 1_795_862_537;
 
-    fn config() -> Config {
+    fn watcher() -> Watcher {
         let text = "gateway = { id = \"gw-1\", venue = \"v\" }
 [alarm]
 results_wait = \"20s\"
@@ -157,7 +153,9 @@ device = \"ttn-v3\"
 lane = \"telemetry\"
 silence_alarm = \"1h\"
 ";
-        Config::parse("site.toml", text, []).unwrap()
+        let mut watcher = Watcher::default();
+        watcher.configure(&Config::parse("site.toml", text, []).unwrap());
+        watcher
     }
 
     fn source(name: &str, carries_results: bool) -> SourceStatus {
@@ -207,12 +205,13 @@ silence_alarm = \"1h\"
         let check = |change: &dyn Fn(&mut Look), expected: &[&str]| {
             let mut look = look();
             change(&mut look);
-            assert_eq!(names(&Watcher::new(&config()).present(&look)), expected);
+            assert_eq!(names(&watcher().present(&look)), expected);
         };
         check(&|_| {}, &[]);
         check(&|it| it.status.journal.halted = Some("gone".to_owned()), &["journal_halted"]);
         check(&|it| it.room_used_up = true, &["results_room"]);
         check(&|it| it.status.clock.date_known = false, &["date_unknown"]);
+        check(&|it| it.status.configuration.refused = vec!["line 7".to_owned()], &["configuration_refused"]);
 
         let waiting = |uplink: usize, lane: usize, seconds| {
             move |it: &mut Look| it.status.uplinks[uplink].lanes[lane].oldest_waiting_age_s = Some(seconds)
@@ -269,7 +268,7 @@ silence_alarm = \"1h\"
     /// A count is a condition while it rises: what was lost an hour ago is not lost now.
     #[test]
     fn a_count_that_rises_is_seen_once() {
-        let mut watcher = Watcher::new(&config());
+        let mut watcher = watcher();
         let mut look = look();
         let mut see = |change: &dyn Fn(&mut SourceStatus)| {
             change(&mut look.status.sources[1]);
@@ -286,7 +285,7 @@ silence_alarm = \"1h\"
     /// Certificates are not read at every look, and are known between.
     #[test]
     fn certificates_are_remembered_between_looks() {
-        let mut watcher = Watcher::new(&config());
+        let mut watcher = watcher();
         let mut look = look();
         watcher.present(&look);
         look.certificates = None;

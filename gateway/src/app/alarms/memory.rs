@@ -10,7 +10,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, task::spawn_blocking};
 
-use crate::alarm::{Alarm, Teller};
+use crate::{
+    alarm::{Alarm, Teller},
+    config::AlarmConfig,
+};
 
 /// Alarms that a teller was told are raised, and since when, by their names.
 type Told = BTreeMap<String, String>;
@@ -28,6 +31,14 @@ impl Who {
         match self {
             Self::Command => "command",
             Self::Webhook => "webhook",
+        }
+    }
+
+    /// Whether a configuration names it.
+    pub(super) const fn is_told(self, config: &AlarmConfig) -> bool {
+        match self {
+            Self::Command => config.command.is_some(),
+            Self::Webhook => config.webhook.is_some(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use venue_journal::Committed;
 
 use super::*;
-use crate::app::status::{ClockStatus, UplinkStatus};
+use crate::app::status::{ClockStatus, ConfigurationStatus, UplinkStatus};
 
 fn scrape() -> Scrape {
     let lane = UplinkLaneStatus {
@@ -42,6 +42,11 @@ fn scrape() -> Scrape {
             gateway_id: "stade-1-a".to_owned(),
             venue_id: "stade-1".to_owned(),
             version: "0.1.0".to_owned(),
+            configuration: ConfigurationStatus {
+                taken_at: "2026-11-28T09:45:37Z".to_owned(),
+                refused: vec!["site.toml:7:1: unknown key".to_owned()],
+                ..ConfigurationStatus::default()
+            },
             clock: ClockStatus { state: "holdover".to_owned(), maximum_error_s: None, date_known: true },
             sources: vec![source],
             uplinks: vec![UplinkStatus { name: "centre".to_owned(), lanes: vec![lane], ..UplinkStatus::default() }],
@@ -70,6 +75,9 @@ fn scrape() -> Scrape {
 fn each_kind_of_sample_is_written_as_the_format_wants_it() {
     let text = scrape().encode();
     for line in [
+        "venue_config_last_reload_successful 0",
+        "venue_config_last_reload_success_timestamp_seconds 1795859137.0",
+        "venue_config_restart_needed 0",
         "# TYPE venue_build_info gauge",
         "venue_build_info{gateway=\"stade-1-a\",venue=\"stade-1\",version=\"0.1.0\"} 1",
         "venue_source_info{source=\"finish\",device=\"alge-timy\",device_id=\"a \\\"quoted\\\" \\\\ name\",results=\"true\"} 1",

@@ -53,6 +53,8 @@ impl Conversation for Buggy {
 /// The sources of a gateway, with the far ends of their lines.
 struct Venue {
     sources: Sources,
+    journal: Journal<MemoryStorage>,
+    names: Vec<String>,
     listeners: Vec<TcpListener>,
     clock: Arc<SystemClock>,
     /// What the centre was told.
@@ -66,16 +68,14 @@ impl Venue {
         let config = JournalConfig::new(GatewayId::new("stade-1-a").unwrap(), "stade-1", epoch);
         let (journal, _) = Journal::open(MemoryStorage::new(), config, clock.monotonic()).unwrap();
         let listeners: Vec<_> = names.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let mut text = "[gateway]\nid = \"stade-1-a\"\nvenue = \"stade-1\"\n".to_owned();
-        for (name, listener) in names.iter().zip(&listeners) {
-            let address = listener.local_addr().unwrap();
-            text += &format!("[[source]]\nname = \"{name}\"\ndevice = \"nmea\"\nlane = \"results\"\n");
-            text += &format!("tcp = {{ connect = \"{address}\" }}\n");
-        }
-        let config = Config::parse("site.toml", &text, []).unwrap();
+        let names = names.iter().map(|&name| name.to_owned()).collect();
+        let (sources, told) = (Sources::default(), RefCell::default());
+        let venue = Self { sources, journal, names, listeners, clock, told };
+        let config = venue.config(&(0..venue.names.len()).collect::<Vec<_>>());
+        let (journal, clock) = (&venue.journal, &venue.clock);
         let start = |source: &config::SourceConfig| {
             let (settings, source, journal, clock) =
-                (settings(&config, source), source.clone(), journal.clone(), Arc::clone(&clock));
+                (settings(&config, source), source.clone(), journal.clone(), Arc::clone(clock));
             let options = source::SourceOptions::from(&source);
             let now = clock.monotonic();
             let start: Start = Box::new(move |counters| {
@@ -86,10 +86,37 @@ impl Venue {
                 let stamp: Arc<dyn Stamp> = Arc::<SystemClock>::clone(&clock);
                 source::start(options.clone(), SourceWaker::new()?, conversation, intake, stamp)
             });
-            Running::start(source, start, now).unwrap()
+            Running::start(source, start, Earlier::default(), now).unwrap()
         };
-        let sources = Sources::new(config.sources.iter().map(start).collect());
-        Self { sources, listeners, clock, told: RefCell::default() }
+        venue.sources.replace(config.sources.iter().map(|source| Arc::new(start(source))).collect());
+        venue
+    }
+
+    /// A configuration with these of the sources, in this order.
+    fn config(&self, indices: &[usize]) -> Config {
+        let mut text = "[gateway]\nid = \"stade-1-a\"\nvenue = \"stade-1\"\n".to_owned();
+        for &index in indices {
+            let (name, address) = (&self.names[index], self.listeners[index].local_addr().unwrap());
+            text += &format!("[[source]]\nname = \"{name}\"\ndevice = \"nmea\"\nlane = \"results\"\n");
+            text += &format!("tcp = {{ connect = \"{address}\" }}\n");
+        }
+        Config::parse("site.toml", &text, []).unwrap()
+    }
+
+    /// Runs by another configuration.
+    fn change(&self, config: &Config) {
+        self.sources.stop_but(config);
+        self.sources.start_missing(config, &self.journal, &self.clock, &CommitSignal::default()).unwrap();
+    }
+
+    fn states(&self) -> Vec<(String, u64, u64)> {
+        let status = self.sources.status(self.clock.monotonic());
+        status.into_iter().map(|it| (it.name, it.connects, it.frames)).collect()
+    }
+
+    /// Events that are staged in the results lane.
+    fn staged(&self) -> u64 {
+        self.journal.stage().staged_end(venue_schema::v1::Lane::Results).0
     }
 
     /// The far end of a source's line, when the source has connected.
@@ -131,7 +158,7 @@ impl Venue {
         // A socket that is closed with bytes unread is reset.
         let _ = device.read(&mut [0]);
         let give_up_at = self.clock.monotonic() + PATIENCE;
-        while !self.sources.running[index].life().has_panicked() {
+        while !self.sources.running()[index].life().has_panicked() {
             assert!(self.clock.monotonic() < give_up_at, "the thread goes on");
             std::thread::yield_now();
         }
@@ -186,7 +213,44 @@ fn nothing_is_started_again_after_the_stop() {
     venue.sources.stop();
     venue.look_after(now + Duration::from_secs(60));
     assert_eq!(venue.told.borrow().len(), 1);
-    assert!(venue.sources.running[0].life().handle.is_none());
+    assert!(venue.sources.running()[0].life().handle.is_none());
+}
+
+/// One of three sources is taken out of the configuration, its last words still on the line: they are stored. Another
+/// changes and is started anew; the third keeps its line, and stands first from now on. What was taken out comes back. What
+/// each counted is not forgotten.
+#[test]
+fn a_change_touches_only_what_changed() {
+    let venue = Venue::start(&["start-timer", "finish-timer-a", "wind"]);
+    let mut devices: Vec<_> = (0..3).map(|index| venue.device(index)).collect();
+    for (index, device) in devices.iter_mut().enumerate() {
+        device.write_all(SENTENCE).unwrap();
+        venue.wait(index, "first line", |status| status.frames == 1);
+    }
+    let stored = venue.staged();
+    devices[0].write_all(SENTENCE).unwrap();
+    let mut next = venue.config(&[2, 1]);
+    next.sources[1].silence_alarm = Some(Duration::from_secs(30));
+    venue.change(&next);
+    assert_eq!(venue.staged(), stored + 1, "the last word of the source that is gone");
+    for index in [0, 1] {
+        assert_eq!(devices[index].read(&mut [0]).unwrap(), 0, "its line is left");
+    }
+    devices[1] = venue.device(1);
+    devices[1].write_all(SENTENCE).unwrap();
+    devices[2].write_all(SENTENCE).unwrap();
+    venue.wait(0, "line of the untouched source", |status| status.frames == 2);
+    venue.wait(1, "line of the changed source", |status| status.frames == 2);
+    assert_eq!(venue.states(), [("wind".to_owned(), 1, 2), ("finish-timer-a".to_owned(), 2, 2)]);
+
+    venue.change(&venue.config(&[0, 1, 2]));
+    devices[0] = venue.device(0);
+    devices[0].write_all(SENTENCE).unwrap();
+    venue.wait(0, "line of the source that is back", |status| status.frames == 3);
+    venue.sources.stop();
+    venue.change(&next);
+    let starts = venue.sources.running().iter().any(|source| source.life().handle.is_some());
+    assert!(!starts, "nothing is started after the stop");
 }
 
 /// A fault is not mistaken for a device that is away.
