@@ -151,6 +151,11 @@ impl<F: StorageFile> CursorTable<F> {
         Ok(CursorsFound { table: Self { file, entries, last_sync: None }, damaged_count })
     }
 
+    /// A table without cursors, that writes nothing.
+    pub(crate) fn empty(file: F) -> Self {
+        Self { file, entries: Vec::new(), last_sync: None }
+    }
+
     pub(crate) fn lowest_required(&self, lane: Lane) -> Option<Sequence> {
         self.slots().filter(|slot| slot.required && slot.lane == lane).map(|slot| slot.mark).min()
     }

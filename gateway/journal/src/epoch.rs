@@ -22,7 +22,8 @@ use venue_schema::{
 use crate::{
     Journal, PerLane,
     catalog::{Catalog, SegmentEntry},
-    config::MAX_STAGED_RESULTS_BYTES,
+    config::{Geometry, MAX_STAGED_RESULTS_BYTES},
+    cursor::CursorTable,
     format::{Checksum, FileName, MetaSlot, RecordHeader},
     gap::{GATEWAY_SOURCE, RangeLoss},
     identity::SourceKnowledge,
@@ -84,9 +85,10 @@ impl<S: Storage> Journal<S> {
             stage.halted = true;
         })?;
         let old_segments = self.become_like(&coming, &mut writer, &mut stage);
+        lock(&self.inner.cursors).begin_epoch(epoch);
         self.take_spares_back(&coming);
         drop((writer, stage));
-        self.settle(&old_segments, epoch, now)?;
+        self.settle(&old_segments, now)?;
         Ok(EpochChange { predecessor, appended_again })
     }
 
@@ -103,14 +105,15 @@ impl<S: Storage> Journal<S> {
         let no_segment = |file| LaneWriter { file, generation: 0, checksum: Checksum::plain(), size: 0, offset: 0 };
         let known = stage.known.iter().map(SourceKnowledge::for_new_epoch).collect();
         let meta = crate::meta::Meta::open(&*inner.storage, lock(&inner.meta).slot.clone()).map_err(failed)?;
-        let cursors = crate::cursor::CursorTable::open(&*inner.storage, &mut crate::storage::UnreadPages::default())
-            .map_err(|(error, _)| failed(error))?
-            .table;
+        // The old marks count other sequences: nothing of the new epoch is delivered, whatever they say.
+        let cursors = CursorTable::empty(open()?);
+        // The reserve may be full of what is copied, so that none of it is left for the copies: they get as much once more.
+        let results_segments = inner.geometry.results_segments + inner.geometry.reserve_segments;
         let spares = std::mem::take(&mut *lock(&inner.spares));
         Ok(Self {
             inner: std::sync::Arc::new(Inner {
                 storage: inner.storage.clone(),
-                geometry: inner.geometry,
+                geometry: Geometry { results_segments, ..inner.geometry },
                 keep: inner.keep,
                 housekeeping: Mutex::new(()),
                 writer: Mutex::new(Writer {
@@ -230,9 +233,8 @@ impl<S: Storage> Journal<S> {
         }
     }
 
-    /// Sets cursors to the new beginning, and lets the old segments go.
-    fn settle(&self, old_segments: &[SegmentEntry], epoch: JournalEpoch, now: Duration) -> Result<(), CommitError> {
-        lock(&self.inner.cursors).begin_epoch(epoch);
+    /// Writes down that cursors are at the new beginning, and lets the old segments go.
+    fn settle(&self, old_segments: &[SegmentEntry], now: Duration) -> Result<(), CommitError> {
         let outcome = self.sync_cursors_now(now).map_err(WriteFailure::of("sync", FileName::CURSORS));
         // The other slot of `meta` still calls the epoch a coming one. Were this one lost, a start would drop all of it.
         let slot = lock(&self.inner.meta).slot.clone();

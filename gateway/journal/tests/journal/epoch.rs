@@ -184,3 +184,65 @@ fn one_slot_of_meta_is_enough_after_a_new_epoch() {
         }
     }
 }
+
+/// Results that no consumer has are appended again while the file system has room for so many segments more, or while the old
+/// ones fill quota and reserve: either nothing has happened, or each of them is in the new epoch. The old marks say nothing there.
+#[test]
+fn a_new_epoch_with_little_room_loses_nothing() {
+    let mut config = config();
+    config.results.reserve = 1 << 20;
+    let mut outcomes = [0, 0];
+    for (delivered, last, spare_segments) in (0..8).map(|it| (50, 80, Some(it))).chain([(0, 100, None)]) {
+        let case = format!("{delivered} of {last} are delivered, room for {spare_segments:?}");
+        let disk = MemoryStorage::new();
+        let (journal, _) = Journal::open(disk.clone(), config.clone(), at(0)).unwrap();
+        let cursor = journal.cursor("centre", None, RESULTS, true).unwrap();
+        let finish = journal.source("finish");
+        let mut taken = 0;
+        for number in 1..=last {
+            taken = if append(&journal, RESULTS, finish, number, 30_000, false).is_ok() { number } else { break };
+            commit_all(&journal, at(number));
+            if number == delivered {
+                cursor.advance(Sequence(delivered), Digest::initial(EPOCH, RESULTS));
+            }
+            journal.housekeep(at(number)).unwrap();
+        }
+        let undelivered: Vec<u64> = (delivered + 1..=taken).collect();
+        disk.set_capacity(spare_segments.map(|count| disk.used_bytes() + count * (256 << 10)));
+        let outcome = journal.new_epoch(NEXT, at(100));
+        let from = if outcome.is_ok() { 1 } else { delivered + 1 };
+        assert_eq!(numbers(&read_from(&journal, RESULTS, from)), undelivered, "{case}: {outcome:?}");
+        assert!(spare_segments.is_some() || outcome.is_ok(), "{case}: {outcome:?}");
+        outcomes[usize::from(outcome.is_ok())] += 1;
+        journal.close(at(101)).unwrap();
+        drop((journal, cursor));
+        disk.cut_power();
+        disk.restart(1);
+        let (journal, recovery) = Journal::open(disk.clone(), config.clone(), at(0)).unwrap();
+        assert_eq!(journal.epoch() == NEXT, outcome.is_ok(), "{case}");
+        assert_eq!(recovery.lanes.results.quarantined, [], "{case}");
+        assert_eq!(numbers(&read_from(&journal, RESULTS, from)), undelivered, "{case}");
+    }
+    assert!(outcomes.iter().all(|&count| count > 0), "{outcomes:?}");
+}
+
+/// Telemetry that does not fit into its quota under the new epoch is shed as ever, and declared, though the old marks are higher.
+#[test]
+fn telemetry_shed_while_an_epoch_begins_is_declared() {
+    let disk = MemoryStorage::new();
+    let (journal, _) = open(&disk);
+    let cursor = journal.cursor("centre", None, TELEMETRY, true).unwrap();
+    for number in 1..=90 {
+        append(&journal, TELEMETRY, journal.source("wind"), number, 30_000, false).unwrap();
+        commit_all(&journal, at(number));
+        if number == 30 {
+            cursor.advance(Sequence(30), Digest::initial(EPOCH, TELEMETRY));
+        }
+    }
+    disk.set_capacity(Some(disk.used_bytes() + 3 * (256 << 10)));
+    journal.new_epoch(NEXT, at(100)).unwrap();
+    let elements = read(&journal, TELEMETRY);
+    let shed = elements[&1].gap().map(|gap| gap.cause());
+    assert_eq!(shed, Some(venue_schema::v1::GapCause::Shed), "{elements:?}");
+    assert_eq!(numbers(&elements).last(), Some(&90));
+}
