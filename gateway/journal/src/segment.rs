@@ -2,7 +2,10 @@
 
 use std::io;
 
+use venue_schema::Sequence;
+
 use crate::{
+    PerLane,
     format::{COMMIT_HEADER_BYTES, COMMIT_MAGIC, Checksum, CommitHeader, RecordHeader},
     interval::IntervalSet,
     storage::{StorageFile, read_over},
@@ -31,6 +34,20 @@ pub(crate) struct CommitAt {
     pub(crate) records_start: u64,
     /// Where the next commit starts.
     pub(crate) end: u64,
+}
+
+impl CommitAt {
+    /// Stands for a commit from a sequence on whose header is not known, by where its records may be.
+    pub(crate) fn without_header(first_sequence: Sequence, records_start: u64, end: u64) -> Self {
+        let header = CommitHeader {
+            first_sequence,
+            record_count: u32::MAX,
+            payload_bytes: 0,
+            durable_before: PerLane::default(),
+            session: 0,
+        };
+        Self { header, records_start, end }
+    }
 }
 
 /// One sound record.

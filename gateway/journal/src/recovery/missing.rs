@@ -1,5 +1,7 @@
 //! Cases C, E and F: what is at or below the mark and not there.
 
+use std::io;
+
 use venue_schema::{Sequence, v1::Lane};
 
 use super::{
@@ -8,15 +10,17 @@ use super::{
     scan::FoundSegment,
 };
 use crate::{
-    config::MAX_SEGMENT_BYTES,
+    config::{COMMIT_LOOKAHEAD_BYTES, MAX_EVENT_BYTES, MAX_SEGMENT_BYTES},
     format::{COMMIT_HEADER_BYTES, FileName, SegmentNote},
     interval::IntervalSet,
-    segment::{Met, WalkEnd},
+    segment::{CommitAt, Met, SegmentFile, WalkEnd},
     storage::Storage,
 };
 
 /// The smallest record, with its origin.
 const LEAST_RECORD_BYTES: u64 = 80;
+/// More than the largest record has, with its origin.
+const MAX_RECORD_BYTES: u64 = MAX_EVENT_BYTES as u64 + 2048;
 /// More records than the largest segment holds.
 const MAX_RECORDS_PER_SEGMENT: u64 = 1 << 20;
 
@@ -36,18 +40,29 @@ impl Replay {
 
     /// Case M at the end of a lane, from where its last sound commit starts: what cannot be read there may have been durable, and what
     /// would prove it may stand in the same sector. As many sequences as fit count as durable, so that none is given again.
-    pub(super) fn miss_end(&mut self, lane: Lane, last_commit: u64, next: Sequence, end: &WalkEnd) {
+    pub(super) fn miss_end<S: Storage>(
+        &mut self,
+        storage: &S,
+        found: &FoundSegment,
+        last_commit: u64,
+        next: Sequence,
+        end: &WalkEnd,
+    ) -> Result<(), OpenError> {
+        let lane = found.entry.lane;
         let bytes = end.unread.intervals();
         // The header of the next commit may begin before the bad page.
         let next_header_end = end.offset + COMMIT_HEADER_BYTES;
-        if let Some((_, last)) = bytes.iter().rfind(|(first, last)| *first < next_header_end && last_commit <= *last) {
-            let behind = (last + 1).saturating_sub(end.offset).div_ceil(LEAST_RECORD_BYTES);
-            let last = next.plus(behind).previous();
-            if last > self.mark[lane] {
-                self.mark[lane] = last;
-                self.unread_end[lane] = true;
-            }
+        let spoiled = bytes.iter().rfind(|(first, last)| *first < next_header_end && last_commit <= *last);
+        let Some(&(_, bad)) = spoiled else { return Ok(()) };
+        let mut last = next.previous().plus(most_records(end.offset, bad));
+        if end.offset <= bad {
+            last = last.max(last_behind(storage, found, bad + 1, next, &end.unread)?);
         }
+        if last > self.mark[lane] {
+            self.mark[lane] = last;
+            self.unread_end[lane] = true;
+        }
+        Ok(())
     }
 
     /// Cases C, E and F: what is at or below the mark and not there.
@@ -81,6 +96,41 @@ impl Replay {
         self.missing[lane] = union.intervals().iter().map(|&(first, last)| (Sequence(first), Sequence(last))).collect();
         Ok(())
     }
+}
+
+/// As many records as there may be from one byte to another.
+fn most_records(first: u64, last: u64) -> u64 {
+    (last + 1).saturating_sub(first).div_ceil(LEAST_RECORD_BYTES)
+}
+
+/// The last sequence that a commit from `next` on may have, whose header cannot be read, by its records from a place behind the
+/// header on: by those that are sound, and by what fits where they run into what cannot be read either.
+fn last_behind<S: Storage>(
+    storage: &S,
+    found: &FoundSegment,
+    from: u64,
+    next: Sequence,
+    unread: &IntervalSet,
+) -> Result<Sequence, OpenError> {
+    let mut last = next.previous();
+    let mut run = || -> io::Result<()> {
+        let file = storage.open_read_only(&found.entry.name().to_string())?;
+        let mut segment = SegmentFile::new(file, found.entry.checksum())?;
+        let commit = CommitAt::without_header(next, from, found.size.min(from + COMMIT_LOOKAHEAD_BYTES));
+        let mut offset = from;
+        while let Some(at) = segment.find_record(offset, &commit)? {
+            let Some(record) = segment.record_at(at, commit.end)? else { break };
+            offset = record.end;
+            last = last.max(record.header.sequence);
+            let reach = offset + MAX_RECORD_BYTES;
+            if let Some(&(_, bad)) = unread.intervals().iter().rfind(|(first, bad)| *first < reach && offset <= *bad) {
+                last = last.max(record.header.sequence.plus(most_records(offset, bad)));
+            }
+        }
+        Ok(())
+    };
+    run().map_err(OpenError::io("read", found.entry.name()))?;
+    Ok(last)
 }
 
 /// Case E: ranges between segments that do not name one another, where the earlier one ends too early. Those

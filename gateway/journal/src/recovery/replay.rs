@@ -146,7 +146,7 @@ impl Replay {
                 Met::Record(_) => {}
             })?;
             if index + 1 == segments.len() {
-                self.miss_end(lane, last_commit, next, &end);
+                self.miss_end(storage, found, last_commit, next, &end)?;
             }
         }
         Ok(())

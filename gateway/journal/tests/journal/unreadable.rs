@@ -185,6 +185,42 @@ fn a_last_commit_that_runs_into_a_bad_sector_may_have_been_durable() {
     }
 }
 
+/// The header of a lane's last commit stands in a page that cannot be read, and so does a page within it or at its end; the records
+/// between are sound. None of their sequences is given again, and what the commit held is declared.
+#[test]
+fn a_last_commit_that_runs_on_behind_the_bad_sector_of_its_header_may_have_been_durable() {
+    const LAST: u64 = 501;
+    for also_bad in [None, Some(5), Some(0)] {
+        let disk = filled(1, 100);
+        let (journal, _) = open(&disk);
+        for number in 2..=LAST {
+            append(&journal, RESULTS, journal.source("finish"), number, 100, false).unwrap();
+        }
+        commit_all(&journal, at(2));
+        assert_eq!(journal.watermarks().results, Sequence(LAST));
+        drop(journal);
+        disk.kill();
+        let name = files(&disk, "results").pop().unwrap();
+        let bytes = disk.contents(&name).unwrap();
+        let header = (0..bytes.len()).step_by(8).rfind(|at| bytes[*at..].starts_with(b"VCMT")).unwrap() as u64;
+        let last_byte = bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64;
+        disk.unreadable(&name, header, header);
+        if let Some(pages) = also_bad {
+            disk.unreadable(&name, last_byte - pages * PAGE, last_byte - pages * PAGE);
+        }
+        let (journal, recovery) = open(&disk);
+        let [(first, last)] = recovery.lanes.results.quarantined[..] else { panic!("one range, not {recovery:?}") };
+        assert!(first <= Sequence(2) && last >= Sequence(LAST), "{also_bad:?}: {first} to {last}");
+        let gap = read(&journal, RESULTS)[&first.0].gap().unwrap();
+        assert_eq!((gap.cause(), gap.count), (v1::GapCause::Quarantined, None), "nobody knows how many");
+        let appended = append(&journal, RESULTS, journal.source("finish"), LAST + 1, 100, false).unwrap();
+        let Appended::Stored { sequence, .. } = appended else { panic!("{also_bad:?}: {appended:?}") };
+        assert!(sequence > last, "{also_bad:?}: {sequence} is given again");
+        commit_all(&journal, at(3));
+        goes_on(&disk, journal, LAST + 2);
+    }
+}
+
 /// The newest segment has a bad sector, so that the next must be begun, and the disk is full. What the last commit before a kill holds
 /// was durable, and waits in memory to be written again. When there is space, and the power is cut while the next segment is
 /// begun, wherever that is, it is still there: what supersedes it carries it.
