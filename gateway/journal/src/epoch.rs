@@ -54,10 +54,15 @@ impl<S: Storage> Journal<S> {
         while self.has_waiting() {
             self.commit(now)?;
         }
+        self.switch_to(epoch, now)
+    }
+
+    /// Begins an epoch where nothing waits.
+    fn switch_to(&self, epoch: JournalEpoch, now: Duration) -> Result<EpochChange, CommitError> {
         let _alone = lock(&self.inner.housekeeping);
         let mut writer = lock(&self.inner.writer);
         let mut stage = lock(&self.inner.stage);
-        if stage.halted || Lane::ALL.into_iter().any(|lane| !stage.lanes[lane].waiting.is_empty()) {
+        if stage.halted || stage.has_waiting() {
             return Err(CommitError::Halted {
                 reason: "events were appended while a new epoch was begun; try again".to_owned(),
             });
@@ -285,5 +290,43 @@ impl Stage {
             own: true,
         };
         self.append_unconditionally(lane, GATEWAY_SOURCE, &header, &event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use venue_schema::GatewayId;
+
+    use super::*;
+    use crate::{Append, IdentityRef, JournalConfig, simulated::MemoryStorage};
+
+    /// Between the last look whether something waits and the beginning of an epoch another thread takes a batch and finds no
+    /// space for it. It is still there.
+    #[test]
+    fn a_batch_that_waits_for_space_is_not_left_behind() {
+        let disk = MemoryStorage::new();
+        let epoch = JournalEpoch::from_bytes([1; 16]);
+        let mut config = JournalConfig::new(GatewayId::new("stade-1-a").unwrap(), "stade-1", epoch);
+        config.segment_bytes = crate::MIN_SEGMENT_BYTES;
+        config.results.reserve = crate::MIN_SEGMENT_BYTES;
+        let (journal, _) = Journal::open(disk.clone(), config, Duration::ZERO).unwrap();
+        let append = Append {
+            lane: Lane::Results,
+            source: journal.source("finish"),
+            identity: IdentityRef::None,
+            refusable: false,
+            event: &[0; 100_000],
+            receive_utc_ns: None,
+            receive_monotonic_ns: 0,
+        };
+        let taken = 20;
+        (0..taken).for_each(|_| drop(journal.append(append).unwrap()));
+        disk.set_capacity(Some(disk.used_bytes()));
+        assert!(matches!(journal.commit(Duration::ZERO), Err(CommitError::NoSpace { .. })));
+        disk.set_capacity(None);
+        journal.housekeep(Duration::ZERO).unwrap();
+        assert!(journal.switch_to(JournalEpoch::from_bytes([2; 16]), Duration::ZERO).is_err());
+        let change = journal.new_epoch(JournalEpoch::from_bytes([3; 16]), Duration::ZERO).unwrap();
+        assert_eq!(change.appended_again.results, taken);
     }
 }

@@ -301,6 +301,11 @@ impl Stage {
         self.lanes[lane].must_retry = true;
     }
 
+    /// Whether anything is not durable yet: staged, or taken by a commit that found no space or failed.
+    pub(crate) fn has_waiting(&self) -> bool {
+        Lane::ALL.into_iter().any(|lane| !self.lanes[lane].waiting.is_empty() || self.lanes[lane].must_retry)
+    }
+
     /// Takes waiting records for a commit, of at most `limit` bytes but at least one.
     pub(crate) fn take(&mut self, lane: Lane, limit: usize) -> Batch {
         if lane == Lane::Telemetry {

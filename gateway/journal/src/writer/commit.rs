@@ -91,8 +91,7 @@ impl<S: Storage> Journal<S> {
     }
 
     pub(crate) fn has_waiting(&self) -> bool {
-        let stage = lock(&self.inner.stage);
-        Lane::ALL.into_iter().any(|lane| !stage.lanes[lane].waiting.is_empty() || stage.lanes[lane].must_retry)
+        lock(&self.inner.stage).has_waiting()
     }
 
     /// Turns a failure into what the caller sees; all but a full disk halts the journal.
