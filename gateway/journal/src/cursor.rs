@@ -16,7 +16,7 @@ use crate::{
     interval::IntervalSet,
     journal::lock,
     storage::{Storage, StorageFile, UnreadPages, is_unreadable, read_exact},
-    writer::CommitError,
+    writer::{CommitError, WriteFailure, Writer},
 };
 
 /// Cursors that a journal can hold, over both lanes.
@@ -52,6 +52,9 @@ pub enum CursorError {
     /// The file of cursors could not be written.
     #[error("failed to write the file `cursors`: {0}")]
     Io(#[from] io::Error),
+    /// What it can no longer read could not be declared.
+    #[error("failed to declare what a new cursor cannot read any longer: {0}")]
+    Declare(#[from] CommitError),
 }
 
 /// One cursor, in memory.
@@ -315,12 +318,13 @@ fn check_names(name: &str, receiver_id: &str) -> Result<(), CursorError> {
 }
 
 impl<S: Storage> Journal<S> {
-    /// The cursor of a name in a lane, made at the oldest record if there is none. Retention asks
-    /// it if `required`. With a `receiver_id` it is that receiver's: an unpinned one becomes
-    /// its own, and where another receiver had the name, a new one is made in its stead and the other's no longer counts.
+    /// The cursor of a name in a lane, made at the beginning of the epoch if there is none. Retention asks
+    /// it if `required`; what it lacks of what is no longer stored by then becomes a skipped range. With a `receiver_id` it is
+    /// that receiver's: an unpinned one becomes its own, and where another receiver had the name, a new one is made in its stead
+    /// and the other's no longer counts.
     ///
     /// # Errors
-    /// [`CursorError::TooMany`], [`CursorError::BadName`] and [`CursorError::Io`].
+    /// [`CursorError`], but for `OtherReceiver`.
     pub fn cursor(
         &self,
         name: &str,
@@ -329,10 +333,22 @@ impl<S: Storage> Journal<S> {
         required: bool,
     ) -> Result<Cursor<S>, CursorError> {
         check_names(name, receiver_id.unwrap_or_default())?;
+        // No segment goes, and nobody else asks for a cursor, until this one counts.
+        let mut writer = lock(&self.inner.writer);
         let epoch = self.epoch();
+        let find = |table: &CursorTable<S::File>| {
+            let unpinned = || receiver_id.and_then(|_| table.find(name, lane, Some("")));
+            table.find(name, lane, receiver_id).or_else(unpinned)
+        };
+        if required {
+            let mark = {
+                let table = lock(&self.inner.cursors);
+                find(&table).and_then(|index| table.entries[index].as_ref()).map_or(Sequence::ZERO, |it| it.slot.mark)
+            };
+            self.declare_front(&mut writer, lane, mark)?;
+        }
         let mut table = lock(&self.inner.cursors);
-        let found =
-            table.find(name, lane, receiver_id).or_else(|| receiver_id.and_then(|_| table.find(name, lane, Some(""))));
+        let found = find(&table);
         let index = match found {
             Some(index) => index,
             None => table.entries.iter().position(Option::is_none).ok_or(CursorError::TooMany)?,
@@ -354,6 +370,27 @@ impl<S: Storage> Journal<S> {
         }
         table.write_dirty()?;
         Ok(Cursor { journal: self.clone(), index })
+    }
+
+    /// Declares what a cursor lacks that begins to count only now: it went by rule, and the next start would take it for lost. Where
+    /// it cannot be written, it is declared once its receiver asks for it.
+    fn declare_front(&self, writer: &mut Writer<S::File>, lane: Lane, mark: Sequence) -> Result<(), CommitError> {
+        if writer.halted.is_some() {
+            return Ok(());
+        }
+        match self.declare_gone(writer, lane, mark) {
+            Ok(_) | Err(WriteFailure::NoSpace(_)) => Ok(()),
+            Err(failure) => Err(self.fail(writer, failure)),
+        }
+    }
+
+    /// Makes a skipped range of what is no longer stored behind a mark. Says how many sequences that are.
+    fn declare_gone(&self, writer: &mut Writer<S::File>, lane: Lane, mark: Sequence) -> Result<u64, WriteFailure> {
+        let first_retained = self.first_retained(lane);
+        if mark.next() >= first_retained {
+            return Ok(0);
+        }
+        self.declare(writer, lane, (mark.next(), first_retained.previous()), &RangeLoss::of(GapCause::ReceiverReset))
     }
 
     /// Says that no cursor of this name counts any longer; records that only it needed may go.
@@ -389,20 +426,16 @@ impl<S: Storage> Journal<S> {
     ///
     /// # Errors
     /// [`CommitError`]: skipped ranges are durable before anything is sent.
+    ///
+    /// # Panics
+    /// If `mark` is higher than the cursor's: such a receiver has not been reset.
     pub fn receiver_reset(&self, cursor: &Cursor<S>, mark: Sequence, digest: Digest) -> Result<u64, CommitError> {
         let lane = cursor.lane();
         let mut writer = lock(&self.inner.writer);
         if let Some(reason) = &writer.halted {
             return Err(CommitError::Halted { reason: reason.clone() });
         }
-        let first_retained = self.first_retained(lane);
-        let lost = if mark.next() < first_retained {
-            let range = (mark.next(), first_retained.previous());
-            let declared = self.declare(&mut writer, lane, range, &RangeLoss::of(GapCause::ReceiverReset));
-            declared.map_err(|failure| self.fail(&mut writer, failure))?
-        } else {
-            0
-        };
+        let lost = self.declare_gone(&mut writer, lane, mark).map_err(|failure| self.fail(&mut writer, failure))?;
         let mut table = lock(&self.inner.cursors);
         let slot = table.slot_mut(cursor.index);
         assert!(mark <= slot.mark, "a receiver that is ahead of its cursor has not been reset");

@@ -3,10 +3,10 @@
 
 use super::scene::*;
 use venue_journal::{
-    Cursor, Journal, JournalConfig, Recovery,
+    Appended, Cursor, Journal, JournalConfig, Recovery, Storage as _,
     simulated::{Fault, MemoryStorage},
 };
-use venue_schema::{Digest, Sequence};
+use venue_schema::{Digest, Sequence, v1::GapCause};
 
 /// Large enough that a few fill a segment.
 const SIZE: usize = 60_000;
@@ -148,5 +148,54 @@ fn the_written_segment_stays_until_the_next_is_wholly_begun() {
         journal.housekeep(at(102)).unwrap();
         assert!(!files(&disk, "results").starts_with(&written), "{failing}");
         check_start(&disk, 4, 5, &format!("{failing}"));
+    }
+}
+
+/// Delivered segments have gone when a cursor begins to count that has not passed them: a new one, one that did not count until now,
+/// or the same again after the file of cursors was damaged. The next start does not miss what it lacks, and knows all that it knew;
+/// what is lost then is still missed.
+#[test]
+fn what_went_before_a_cursor_counted_is_not_missed() {
+    for case in ["new", "counts from now on", "damaged"] {
+        let disk = MemoryStorage::new();
+        let (mut journal, cursor, _) = start(&disk);
+        if case == "counts from now on" {
+            journal.cursor("second", None, RESULTS, false).unwrap();
+        }
+        write(&journal, 1..=20);
+        deliver(&cursor, 12);
+        journal.housekeep(at(100)).unwrap();
+        let first = journal.first_retained(RESULTS);
+        assert_eq!(first, Sequence(13));
+        drop(cursor);
+        if case == "damaged" {
+            drop(journal);
+            disk.kill();
+            // Both slots of the first cursor, and nothing behind them.
+            disk.put("cursors", &[1; 1024]);
+            journal = start(&disk).0;
+        } else {
+            journal.cursor("second", None, RESULTS, true).unwrap();
+        }
+        journal.close(at(101)).unwrap();
+        drop(journal);
+        disk.cut_power();
+        disk.restart(1);
+        let (journal, cursor, recovery) = start(&disk);
+        assert_eq!(recovery.findings[0].case, 'A', "{case}: {recovery:?}");
+        let known = append(&journal, RESULTS, journal.source("finish"), 3, SIZE, false);
+        assert!(matches!(known, Ok(Appended::Known { .. })), "{case}: {known:?}");
+        let elements = read(&journal, RESULTS);
+        assert_eq!(elements[&1].gap().unwrap().cause(), GapCause::ReceiverReset, "{case}");
+        assert_eq!(numbers(&elements), (13..=20).collect::<Vec<_>>(), "{case}");
+        drop((journal, cursor));
+        disk.kill();
+        disk.remove(&files(&disk, "results")[0]).unwrap();
+        disk.sync_directory().unwrap();
+        let (_, _, recovery) = start(&disk);
+        let [(missed, _)] = recovery.lanes.results.quarantined[..] else {
+            panic!("{case}: one range, not {recovery:?}")
+        };
+        assert_eq!(missed, first, "{case}");
     }
 }
