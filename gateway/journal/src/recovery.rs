@@ -71,7 +71,7 @@ pub struct LaneRecovery {
     pub quarantined: Vec<(Sequence, Sequence)>,
 }
 
-/// Ordinals of a source that are in no record.
+/// Ordinals of a source that are in no record, from the first to the last; others may be between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrdinalHole {
     /// The source; empty for every source of which no other record tells.

@@ -240,15 +240,7 @@ impl Stage {
 
     fn append_gap_event(&mut self, lane: Lane, kind: RecordKind, event: &[u8]) -> Option<Sequence> {
         let source = self.source(GATEWAY_SOURCE);
-        let append = Append {
-            lane,
-            source,
-            identity: IdentityRef::None,
-            refusable: false,
-            event,
-            receive_utc_ns: None,
-            receive_monotonic_ns: 0,
-        };
+        let append = of_gateway(lane, source, event);
         let stage = &self.lanes[lane];
         let bound = MAX_STAGED_RESULTS_BYTES.max(MAX_STAGED_TELEMETRY_BYTES).min(stage.room.any);
         if stage.staged_bytes + self.cost(&append) > bound.saturating_add(LOSS_RECORD_BYTES) {
@@ -338,5 +330,18 @@ impl Stage {
         assert!(stage.durable < stage.next, "what is durable was staged before");
         self.settle_losses(lane, batch.last());
         self.settle_holes(lane, batch.last());
+    }
+}
+
+/// An event of the gateway itself, which was not received.
+fn of_gateway(lane: Lane, source: SourceId, event: &[u8]) -> Append<'_> {
+    Append {
+        lane,
+        source,
+        identity: IdentityRef::None,
+        refusable: false,
+        event,
+        receive_utc_ns: None,
+        receive_monotonic_ns: 0,
     }
 }

@@ -342,7 +342,7 @@ impl Replay {
         Lane::ALL.into_iter().flat_map(of_lane).map(|(first, last)| last - first + 1).sum()
     }
 
-    /// Ordinals that no durable or kept record has, and those that lost records may have.
+    /// Ordinals that no durable or kept record has, and those that lost records may have: at most one range of each for a source.
     pub(crate) fn ordinal_holes(&self) -> Vec<OrdinalHole> {
         let mut ordinals: Vec<IntervalSet> = self.sources.iter().map(|source| source.ordinals.clone()).collect();
         for record in Lane::ALL.iter().flat_map(|&lane| &self.tails[lane].records) {
@@ -358,8 +358,12 @@ impl Replay {
             let source = &self.sources[index as usize].name;
             let hole = |first, last, count| OrdinalHole { source: source.clone(), first, last, count };
             let known = set.last().unwrap_or(0);
-            let within = set.holes(1, known).into_iter();
-            holes.extend(within.map(|(first, last)| hole(first, last, Some(last - first + 1))));
+            // One for all of them, however its records in the two lanes alternate: their number has no bound.
+            let within = set.holes(1, known);
+            if let (Some((first, _)), Some((_, last))) = (within.first(), within.last()) {
+                let count = within.iter().map(|(first, last)| last - first + 1).sum();
+                holes.push(hole(*first, *last, Some(count)));
+            }
             let behind = self.lost_behind(index);
             holes.extend((behind > 0).then(|| hole(known + 1, known + behind, None)));
         }

@@ -6,11 +6,11 @@ use venue_schema::{
     v1::{self, GapCause, GapState, Lane, gap::Scope},
 };
 
-use super::{Append, Stage};
+use super::{Stage, of_gateway};
 use crate::{
     format::RecordKind,
     gap::{GATEWAY_SOURCE, Loss, LossExtent},
-    identity::{IdentityRef, UNKNOWN_SOURCES},
+    identity::UNKNOWN_SOURCES,
     recovery::OrdinalHole,
 };
 
@@ -26,7 +26,7 @@ pub(crate) struct StagedHole {
 
 impl Stage {
     /// Sees to it that no ordinal of these holes is given again, and stages the events that declare them, past all
-    /// bounds: there are no more than sources and commits cut short. `damaged`: stored records were lost.
+    /// bounds: there are at most two a source. `damaged`: stored records were lost.
     pub(crate) fn declare_holes(&mut self, holes: &[OrdinalHole], damaged: bool) {
         // Also the gateway's own, which these events take.
         for hole in holes {
@@ -37,16 +37,7 @@ impl Stage {
             let event = self.author.event(self.loss_of(hole, damaged)).encode_to_vec();
             let source = self.source(GATEWAY_SOURCE);
             let lane = Lane::Results;
-            let append = Append {
-                lane,
-                source,
-                identity: IdentityRef::None,
-                refusable: false,
-                event: &event,
-                receive_utc_ns: None,
-                receive_monotonic_ns: 0,
-            };
-            let sequence = self.put(RecordKind::OrdinalGap, &append, None, true);
+            let sequence = self.put(RecordKind::OrdinalGap, &of_gateway(lane, source, &event), None, true);
             let source = self.source(&hole.source).0;
             self.note_hole(StagedHole { lane, sequence, source, first: hole.first, last: hole.last });
         }

@@ -1,6 +1,6 @@
 //! Power cuts at every single operation of a scenario.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::scene::*;
 use venue_journal::{Journal, PerLane, simulated::MemoryStorage};
@@ -96,20 +96,29 @@ fn check_recovered(disk: &MemoryStorage, promised: &Promised, case: &str) {
     assert_eq!(both(&journal), again, "{case}: a second cut after everything was durable");
 }
 
-/// Each source's ordinals are dense over both lanes, but for holes that are declared.
+/// Each source's ordinals are dense over both lanes, but for holes that are declared, with how many they are.
 fn check_ordinals(found: &PerLane<BTreeMap<u64, Element>>, case: &str) {
-    let mut ordinals = BTreeMap::<String, Vec<u64>>::new();
+    let mut ordinals = BTreeMap::<String, BTreeSet<u64>>::new();
+    let mut declared = Vec::new();
     for element in Lane::ALL.into_iter().flat_map(|lane| found[lane].values()) {
         if let Element::Event(event, _) = element {
             let origin = event.origin.as_ref().expect("every record has an origin");
-            ordinals.entry(origin.source.clone()).or_default().push(origin.source_ordinal);
+            let is_new = ordinals.entry(origin.source.clone()).or_default().insert(origin.source_ordinal);
+            assert!(is_new, "{case}: ordinal {} of {} stands twice", origin.source_ordinal, origin.source);
         }
-        if let Some(venue_schema::v1::gap::Scope::SourceRange(range)) = element.gap().and_then(|gap| gap.scope) {
-            ordinals.entry(range.source).or_default().extend(range.first_ordinal..=range.last_ordinal);
+        if let Some(gap) = element.gap()
+            && let Some(venue_schema::v1::gap::Scope::SourceRange(range)) = gap.scope
+        {
+            declared.push((range, gap.count));
         }
     }
-    for (source, mut numbers) in ordinals {
-        numbers.sort_unstable();
-        assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "{case}: ordinals of {source}");
+    for (range, count) in declared {
+        let of_source = ordinals.entry(range.source).or_default();
+        let missing = (range.first_ordinal..=range.last_ordinal).filter(|ordinal| of_source.insert(*ordinal)).count();
+        assert_eq!(count, Some(missing as u64), "{case}: {} to {}", range.first_ordinal, range.last_ordinal);
+    }
+    for (source, ordinals) in ordinals {
+        let dense: BTreeSet<u64> = (1..=ordinals.len() as u64).collect();
+        assert_eq!(ordinals, dense, "{case}: ordinals of {source}");
     }
 }

@@ -143,3 +143,39 @@ fn no_ordinal_is_given_again_after_the_loss_of_everything() {
     commit_all(&journal, at(31));
     assert!(self::stored(&journal)["later"].first() > before["finish"].last());
 }
+
+/// A source speaks in both lanes in turn, and the power goes while one of them is written: however many holes that leaves between its
+/// records, one event tells of all, with how many they are; the next start has nothing to add.
+#[test]
+fn holes_between_records_are_told_as_one() {
+    let mut most = 0;
+    for seed in 0..8 {
+        let disk = MemoryStorage::new();
+        let (journal, _) = open(&disk);
+        for number in 1..=500 {
+            for lane in [TELEMETRY, RESULTS] {
+                append(&journal, lane, journal.source("finish"), number, 10, false).unwrap();
+            }
+        }
+        // The results go down; the power goes in the telemetry's write.
+        disk.cut_power_at(disk.operations() + 3);
+        assert!(journal.commit(at(0)).is_err());
+        drop(journal);
+        disk.restart(seed);
+        let (journal, recovery) = open(&disk);
+        let [hole] = &recovery.declared_holes[..] else {
+            panic!("seed {seed}: one, not {:?}", recovery.declared_holes)
+        };
+        let ordinals = &stored(&journal)["finish"];
+        let missing: Vec<u64> = (1..=*ordinals.last().unwrap()).filter(|it| !ordinals.contains(it)).collect();
+        let ends = (Some(&hole.first), Some(&hole.last));
+        assert_eq!((missing.first(), missing.last(), Some(missing.len() as u64)), (ends.0, ends.1, hole.count));
+        let gaps: Vec<v1::Gap> = read(&journal, RESULTS).into_values().filter_map(|element| element.gap()).collect();
+        assert!(gaps.len() == 1 && gaps[0].count == hole.count, "seed {seed}: {gaps:?}");
+        most = most.max(missing.len());
+        drop(journal);
+        disk.kill();
+        assert_eq!(open(&disk).1.declared_holes, [], "seed {seed}");
+    }
+    assert!(most > 100, "{most}");
+}
