@@ -52,7 +52,7 @@ impl Catalog {
         Some((entry, segments.get(after).map(|next| next.first)))
     }
 
-    /// First sequence that is still stored, or the next one if nothing is.
+    /// First sequence that is still stored, or 1 where there is no segment.
     pub(crate) fn first_retained(&self, lane: Lane) -> Sequence {
         self.segments[lane].first().map_or(Sequence(1), |entry| entry.first)
     }

@@ -118,7 +118,7 @@ impl Geometry {
         self.segment_bytes / 4
     }
 
-    /// What a segment surely holds of commits, whatever its checkpoint, bytes.
+    /// What a segment holds of commits behind a checkpoint that takes all of its budget, bytes.
     pub(crate) fn usable_bytes(self) -> u64 {
         self.segment_bytes - 2 * PAGE_BYTES - self.checkpoint_budget() - SEGMENT_MARGIN_BYTES
     }

@@ -24,7 +24,7 @@ pub const MAX_CURSORS: usize = 128;
 /// Marks are written down at most this often, and always before a segment goes.
 pub const CURSOR_SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
-const FILE_BYTES: u64 = MAX_CURSORS as u64 * 2 * CURSOR_SLOT_BYTES;
+pub(crate) const FILE_BYTES: u64 = MAX_CURSORS as u64 * 2 * CURSOR_SLOT_BYTES;
 
 /// Why a cursor is not given or not pinned.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@ use venue_schema::{Digest, JournalEpoch, Sequence, v1::Lane};
 use crate::{
     PerLane,
     catalog::SegmentEntry,
-    cursor::read_slots,
+    cursor::{FILE_BYTES, read_slots},
     format::{CursorSlot, FileName, Unreadable},
     interval::IntervalSet,
     recovery::{
@@ -358,7 +358,7 @@ fn read_cursors<S: Storage>(storage: &S, unread: &mut UnreadPages) -> Result<Vec
             Err(error) if error.kind() == io::ErrorKind::NotFound || is_unreadable(&error) => return Ok(Vec::new()),
             file => file?,
         };
-        let bytes = file.size()? as usize;
+        let bytes = file.size()?.min(FILE_BYTES) as usize;
         Ok(read_exact(&file, 0, bytes, &mut bytes_unread)?.unwrap_or_default())
     };
     let bytes = read().map_err(OpenError::io("read", FileName::CURSORS))?;

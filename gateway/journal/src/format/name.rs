@@ -15,6 +15,9 @@ pub(crate) enum FileName {
     Unfinished(u64),
 }
 
+/// No journal begins so many segments: a file with a higher number is none of its files, and there is always a next number.
+const MAX_NUMBER: u64 = u64::MAX / 2;
+
 impl FileName {
     pub(crate) const META: &'static str = "meta";
     pub(crate) const CURSORS: &'static str = "cursors";
@@ -34,7 +37,7 @@ impl FileName {
         if number.len() != 20 || !number.bytes().all(|b| b.is_ascii_digit()) {
             return None;
         }
-        let number = number.parse().ok()?;
+        let number = number.parse().ok().filter(|&number| number <= MAX_NUMBER)?;
         match kind {
             "results" => Some(Self::Results(number)),
             "telemetry" => Some(Self::Telemetry(number)),
@@ -79,12 +82,18 @@ mod tests {
 
     #[test]
     fn names_are_read_back_and_others_are_left_alone() {
-        for name in [FileName::Results(1), FileName::Telemetry(u64::MAX), FileName::Spare(0), FileName::Unfinished(7)] {
+        for name in [FileName::Results(1), FileName::Telemetry(MAX_NUMBER), FileName::Spare(0), FileName::Unfinished(7)]
+        {
             assert_eq!(FileName::parse(&name.to_string()), Some(name));
         }
-        for other in
-            ["lock", "meta", "results-1.seg", "results-00000000000000000001.seg.bak", "foo-00000000000000000001.seg"]
-        {
+        for other in [
+            "results-18446744073709551615.seg",
+            "lock",
+            "meta",
+            "results-1.seg",
+            "results-00000000000000000001.seg.bak",
+            "foo-00000000000000000001.seg",
+        ] {
             assert_eq!(FileName::parse(other), None, "{other}");
         }
     }

@@ -34,7 +34,7 @@ pub(crate) struct Scan {
     /// `meta` is missing or damaged though there are segments.
     pub(crate) meta_rebuilt: bool,
     pub(crate) segments: PerLane<Vec<FoundSegment>>,
-    /// Segments without any record, and those of an epoch that does not count.
+    /// Segments with neither a sound header nor a sound commit, and those of an epoch that does not count.
     pub(crate) discarded: Vec<FileName>,
     pub(crate) spares: Vec<FileName>,
     pub(crate) unfinished: Vec<FileName>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{LaneStage, Stage};
 use crate::config::MAX_TELEMETRY_COMMIT_BYTES;
 
-/// Seconds between commits below which telemetry waits for company: 200 a second.
+/// Time between commits below which telemetry waits for company: 200 a second.
 const LONE_TELEMETRY_INTERVAL: Duration = Duration::from_millis(5);
 
 /// How long a lane is idle before a closing commit proves its last one.

@@ -127,6 +127,25 @@ fn a_journal_is_read_without_a_lock() {
     assert!(matches!(ReadOnlyJournal::open(MemoryStorage::new()), Err(OpenError::NoJournal)));
 }
 
+/// From outside no more is read of the file of cursors than it has, whatever somebody has put there.
+#[test]
+fn a_file_of_cursors_is_read_to_its_size() {
+    const CURSORS_BYTES: usize = 128 << 10;
+    let disk = MemoryStorage::new();
+    drop(before(&disk));
+    let read = |disk: &MemoryStorage| {
+        let before = disk.bytes_read();
+        assert_eq!(ReadOnlyJournal::open(disk.clone()).unwrap().summary().cursors.len(), 2);
+        disk.bytes_read() - before
+    };
+    let bytes_read = read(&disk);
+    let mut longer = disk.contents("cursors").unwrap();
+    assert_eq!(longer.len(), CURSORS_BYTES);
+    longer.resize(64 * CURSORS_BYTES, 0);
+    disk.put("cursors", &longer);
+    assert_eq!(read(&disk), bytes_read);
+}
+
 /// The same on a real directory, through a restart.
 #[test]
 fn a_real_directory_holds_a_journal() {

@@ -204,6 +204,28 @@ fn d_a_damaged_header() {
     assert_eq!(numbers(&read(&journal, RESULTS)), (1..=13).collect::<Vec<_>>());
 }
 
+/// A file with a name like the journal's, and a number that no journal reaches, is none of its files: it is left alone.
+#[test]
+fn a_number_beyond_all_numbers_is_left_alone() {
+    for kind in ["results", "telemetry", "spare", "unfinished"] {
+        let disk = MemoryStorage::new();
+        filled(&disk, 3, 100, true);
+        let name = format!("{kind}-{}.seg", u64::MAX);
+        disk.put(&name, &[1; 100]);
+        let (journal, recovery) = open(&disk);
+        assert_eq!(letters(&recovery), ['A'], "{kind}");
+        for number in 4..=20 {
+            append(&journal, RESULTS, journal.source("finish"), number, 30_000, false).unwrap();
+            commit_all(&journal, at(3));
+            journal.housekeep(at(3)).unwrap();
+        }
+        drop(journal);
+        disk.kill();
+        assert_eq!(numbers(&read(&open(&disk).0, RESULTS)), (1..=20).collect::<Vec<_>>(), "{kind}");
+        assert_eq!(disk.contents(&name), Some(vec![1; 100]), "{kind}");
+    }
+}
+
 /// E: somebody deleted a segment, in the middle or the newest: exactly its range is declared, for the
 /// other lane's commits prove what was durable.
 #[test]
