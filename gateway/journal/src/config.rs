@@ -17,6 +17,8 @@ pub const MAX_EVENT_BYTES: usize = 252 << 10;
 /// Staged results, waiting or being written, bytes. Refusable ones are refused at half of it;
 /// beyond it even others are lost, and that is recorded.
 pub const MAX_STAGED_RESULTS_BYTES: u64 = 8 << 20;
+/// Staged bytes of a lane at which whoever can leave its line unread for a moment does; far below what is lost.
+pub(crate) const BEHIND_STAGED_BYTES: u64 = 2 << 20;
 /// Staged telemetry, bytes. Beyond it refusable events are refused, others lost and that is recorded.
 pub const MAX_STAGED_TELEMETRY_BYTES: u64 = 8 << 20;
 /// Largest telemetry commit, bytes.

@@ -149,6 +149,12 @@ impl<S: Storage> Journal<S> {
         StageGuard(lock(&self.inner.stage))
     }
 
+    /// Whether so much of a lane waits for the disk, 2 MiB, that more had
+    /// better wait where it is.
+    pub fn is_behind(&self, lane: Lane) -> bool {
+        lock(&self.inner.stage).lanes[lane].staged_bytes >= crate::config::BEHIND_STAGED_BYTES
+    }
+
     /// Appends one event; see [`StageGuard::append`].
     ///
     /// # Errors

@@ -84,6 +84,10 @@ impl<S: Storage> Intake for SourceIntake<S> {
     fn has_refused(&self) -> bool {
         self.pipeline.has_refused()
     }
+
+    fn is_behind(&self) -> bool {
+        self.pipeline.is_behind()
+    }
 }
 
 #[cfg(test)]

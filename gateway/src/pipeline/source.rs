@@ -199,6 +199,11 @@ impl<S: Storage> SourcePipeline<S> {
         self.waiting.refused
     }
 
+    /// Whether the lane that the source's events go to waits for the disk. Telemetry holds no result back.
+    pub fn is_behind(&self) -> bool {
+        self.journal.is_behind(self.frame_lane())
+    }
+
     /// What came of the items so far.
     pub fn counters(&self) -> &Counters {
         &self.counters

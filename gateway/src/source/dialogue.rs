@@ -162,6 +162,11 @@ impl<C: Conversation, I: Intake> Dialogue<C, I> {
         self.intake.has_refused()
     }
 
+    /// Whether the disk is behind.
+    pub(super) fn is_behind(&self) -> bool {
+        self.intake.is_behind()
+    }
+
     /// When [`tick`](Dialogue::tick) has something to do next.
     pub(super) fn deadline(&self) -> Option<Duration> {
         [self.timeout(), self.intake_timeout(), self.silence.deadline()].into_iter().flatten().min()

@@ -32,6 +32,9 @@ const ERRORS_INTERVAL: Duration = Duration::from_secs(1);
 const SOUND_AFTER: Duration = Duration::from_secs(5);
 /// Times that the conversation is asked in one turn for something to send.
 const SENDS_PER_TURN: usize = 64;
+/// A line is left unread for so long at the most while the disk is behind: what stands between, a socket, a tty, a converter,
+/// holds it. A disk that stands still for longer costs what the journal then counts as lost, and no more than that.
+const LONGEST_HOLD: Duration = Duration::from_secs(1);
 /// Wait after a poll that failed for want of memory.
 const POLL_RETRY: Duration = Duration::from_millis(100);
 
@@ -55,6 +58,8 @@ pub(super) struct Driver<C, I> {
     /// When the next attempt begins, and until when the transport is left alone;
     /// none while one goes on, or the line is up.
     open_at: Option<Duration>,
+    /// Since when the disk is behind.
+    behind_since: Option<Duration>,
     buffer: Vec<u8>,
 }
 
@@ -93,7 +98,8 @@ impl<C: Conversation, I: Intake> Driver<C, I> {
     ) -> Self {
         let back_off = transport.back_off(seed);
         let open_at = Some(Duration::ZERO);
-        Self { transport, dialogue, waker, stamp, up: None, back_off, open_at, buffer: Vec::with_capacity(READ_BYTES) }
+        let (behind_since, buffer) = (None, Vec::with_capacity(READ_BYTES));
+        Self { transport, dialogue, waker, stamp, up: None, back_off, open_at, behind_since, buffer }
     }
 
     /// Runs until the waker says stop.
@@ -103,13 +109,14 @@ impl<C: Conversation, I: Intake> Driver<C, I> {
             if ready.woken {
                 self.waker.clear();
             }
-            if ready.line {
+            if ready.line && self.held_until().is_none() {
                 self.read();
             }
             self.open(ready.transport);
             self.tick();
             self.send();
             self.give_up_refused();
+            self.look_behind();
         }
         self.close();
     }
@@ -118,12 +125,28 @@ impl<C: Conversation, I: Intake> Driver<C, I> {
         self.stamp.now()
     }
 
+    fn look_behind(&mut self) {
+        let now = self.now().monotonic;
+        self.behind_since = self.dialogue.is_behind().then(|| self.behind_since.unwrap_or(now));
+    }
+
+    /// Until when the line is left unread.
+    fn held_until(&self) -> Option<Duration> {
+        let until = self.behind_since? + LONGEST_HOLD;
+        Some(until).filter(|until| self.now().monotonic < *until)
+    }
+
     /// Sleeps until something is ready or due.
     fn wait(&self) -> Ready {
-        let timeout = self.deadline().map(|at| timespec(at.saturating_sub(self.now().monotonic)));
+        let held_until = self.held_until();
+        let deadline = [self.deadline(), held_until].into_iter().flatten().min();
+        let timeout = deadline.map(|at| timespec(at.saturating_sub(self.now().monotonic)));
         let mut fds = vec![PollFd::from_borrowed_fd(self.waker.fd(), PollFlags::IN)];
-        let line_at = self.up.as_ref().map(|up| {
-            let wanted = if up.outgoing.is_empty() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
+        let is_held = held_until.is_some();
+        // A line that is held is not asked at all, for its end would show again and again.
+        let line_at = self.up.as_ref().filter(|up| !is_held || !up.outgoing.is_empty()).map(|up| {
+            let read = if is_held { PollFlags::empty() } else { PollFlags::IN };
+            let wanted = if up.outgoing.is_empty() { read } else { read | PollFlags::OUT };
             fds.push(PollFd::from_borrowed_fd(up.line.fd(), wanted));
             fds.len() - 1
         });

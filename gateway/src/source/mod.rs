@@ -98,6 +98,9 @@ pub trait Intake: Send {
     /// Whether an item of this connection found no room, so that its device keeps it. The line is then given up:
     /// on the next one the device says again what was not acknowledged. [`LineEvent::Connected`] clears it.
     fn has_refused(&self) -> bool;
+
+    /// Whether the disk is behind: the line is then left unread for a moment, until [`SourceWaker::wake`].
+    fn is_behind(&self) -> bool;
 }
 
 /// Something that happened to a line.

@@ -128,6 +128,10 @@ impl Intake for Recorder {
     fn has_refused(&self) -> bool {
         false
     }
+
+    fn is_behind(&self) -> bool {
+        false
+    }
 }
 
 /// A device that says lines, is greeted with `hello`, polled each minute, and told

@@ -66,19 +66,29 @@ impl Conversation for Bytes {
     }
 }
 
-/// What the intake was given, in words; has no room for a frame `!`, and stops the source at the end of a line that
-/// it did not give up.
+/// What the intake was given, in words; has no room for a frame `!`, is behind from a frame `~` on,
+/// and stops the source at the end of a line that it did not give up.
 struct Words {
     said: Arc<Mutex<Vec<String>>>,
     waker: SourceWaker,
     refused: bool,
+    behind_since: Option<Duration>,
 }
 
 impl Intake for Words {
-    fn item(&mut self, _received: &Received, item: Item<'_>) {
+    fn item(&mut self, received: &Received, item: Item<'_>) {
         if let Item::Frame { bytes, .. } = item {
             self.said.lock().unwrap().push(String::from_utf8_lossy(bytes).into_owned());
             self.refused |= bytes == b"!";
+            if bytes == b"~" && self.behind_since.is_none() {
+                self.behind_since = Some(received.monotonic);
+            }
+            if bytes == b"a"
+                && let Some(since) = self.behind_since
+            {
+                let waited = received.monotonic - since;
+                self.said.lock().unwrap().push(format!("waited for {} s", waited.as_secs()));
+            }
         }
     }
     fn line(&mut self, _received: &Received, event: LineEvent<'_>) {
@@ -109,25 +119,35 @@ impl Intake for Words {
     fn has_refused(&self) -> bool {
         self.refused
     }
+    fn is_behind(&self) -> bool {
+        self.behind_since.is_some()
+    }
 }
 
-/// A clock that goes on by a tenth of a second each time it is read.
-#[derive(Default)]
-struct FastClock(Mutex<Duration>);
+/// A clock that goes on by so much each time it is read.
+struct FastClock(Duration, Mutex<Duration>);
 
 impl Stamp for FastClock {
     fn now(&self) -> Received {
-        let mut now = self.0.lock().unwrap();
-        *now += Duration::from_millis(100);
+        let mut now = self.1.lock().unwrap();
+        *now += self.0;
         Received { monotonic: *now, utc_ns: None }
     }
 }
 
 /// Runs a source over that transport to its end; returns what the intake was given.
 fn run(transport: impl Transport + 'static, waker: SourceWaker) -> (Vec<String>, Arc<SourceState>) {
+    run_by(FastClock(Duration::from_millis(100), Mutex::default()), transport, waker)
+}
+
+fn run_by(
+    clock: FastClock,
+    transport: impl Transport + 'static,
+    waker: SourceWaker,
+) -> (Vec<String>, Arc<SourceState>) {
     let said = Arc::new(Mutex::new(Vec::new()));
-    let intake = Words { said: Arc::clone(&said), waker: waker.clone(), refused: false };
-    let stamp: Arc<dyn Stamp> = Arc::new(FastClock::default());
+    let intake = Words { said: Arc::clone(&said), waker: waker.clone(), refused: false, behind_since: None };
+    let stamp: Arc<dyn Stamp> = Arc::new(clock);
     // What the options say of the transport is not used: it is given.
     let unused = TransportConfig::Serial { port: "pipe".into(), line: LineSettings::eight_n_one(9600) };
     let options = SourceOptions { name: "pipe".to_owned(), transport: unused, silence_alarm: None };
@@ -166,6 +186,19 @@ fn a_line_is_given_up_when_something_was_refused() {
     drop(again.1);
     let (said, _) = run(Pipes(vec![again.0.into(), first.0.into()]), SourceWaker::new().unwrap());
     assert_eq!(said, ["up", "a", "!", "b", "given up", "up", "a", "b", "down"]);
+}
+
+/// While the disk is behind, the line is left unread, though its device goes on: what it says meanwhile stays in the pipe. That
+/// has an end, for what stands between holds only so much.
+#[test]
+fn a_line_is_left_unread_for_a_moment_while_the_disk_is_behind() {
+    let (read, write) = std::io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&read, true).unwrap();
+    rustix::io::write(&write, &[b"~".repeat(READ_BYTES), b"ab".to_vec()].concat()).unwrap();
+    drop(write);
+    let clock = FastClock(Duration::from_millis(1), Mutex::default());
+    let (said, _) = run_by(clock, Pipes(vec![read.into()]), SourceWaker::new().unwrap());
+    assert_eq!(said[said.len() - 4..], ["a", "waited for 1 s", "b", "down"]);
 }
 
 /// However often the source is woken meanwhile, it leaves the device alone for the
