@@ -320,7 +320,9 @@ mod tests {
             receive_monotonic_ns: 0,
         };
         let taken = 20;
-        (0..taken).for_each(|_| drop(journal.append(append).unwrap()));
+        for _ in 0..taken {
+            journal.append(append).unwrap();
+        }
         disk.set_capacity(Some(disk.used_bytes()));
         assert!(matches!(journal.commit(Duration::ZERO), Err(CommitError::NoSpace { .. })));
         disk.set_capacity(None);

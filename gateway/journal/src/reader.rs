@@ -116,6 +116,8 @@ pub struct Reader<S: Storage> {
     journal: Journal<S>,
     lane: Lane,
     place: Option<Place<S::File>>,
+    /// Bytes that the last reading returned: the next is likely to be as long.
+    last_bytes: usize,
 }
 
 /// An open segment and a place in it.
@@ -135,7 +137,7 @@ struct Place<F> {
 impl<S: Storage> Journal<S> {
     /// A reader of a lane. Any number may read at the same time as the journal is written.
     pub fn reader(&self, lane: Lane) -> Reader<S> {
-        Reader { journal: self.clone(), lane, place: None }
+        Reader { journal: self.clone(), lane, place: None, last_bytes: 0 }
     }
 
     /// Sets damaged records aside: from now on the range is read as skipped, and is told by a gap event. Identities that may
@@ -233,9 +235,10 @@ impl<S: Storage> Reader<S> {
         let name = entry.name();
         let failed = |source| ReadError::Io { name: name.to_string(), source };
         let generation = entry.generation;
+        let elements = BytesMut::with_capacity(self.last_bytes);
         let attempt = (|| -> io::Result<_> {
             let place = self.place_in(entry, from)?;
-            let mut run = Run { first: from, count: 0, elements: BytesMut::new() };
+            let mut run = Run { first: from, count: 0, elements };
             place.collect(&mut run, stop, limits)?;
             let resume = if run.count == 0 { Some(place.resume_behind(from)?) } else { None };
             Ok((run, resume))
@@ -254,6 +257,7 @@ impl<S: Storage> Reader<S> {
             }
         };
         if run.count > 0 {
+            self.last_bytes = run.elements.len();
             return Ok(ReadItem::Records(run.done()));
         }
         self.place = None;
@@ -280,7 +284,7 @@ impl<S: Storage> Reader<S> {
             self.place.as_ref().is_some_and(|place| place.entry.generation == entry.generation && place.next <= from);
         let place = match self.place.take().filter(|_| goes_on) {
             Some(mut place) => {
-                place.file.forget_window();
+                place.file.may_have_been_written();
                 place
             }
             None => {

@@ -1,6 +1,6 @@
 //! Reading a segment: commits and records by position, and where to go on behind damage.
 
-use std::io;
+use std::{io, ops::Range};
 
 use venue_schema::Sequence;
 
@@ -22,6 +22,8 @@ pub(crate) struct SegmentFile<F> {
     size: u64,
     window: Vec<u8>,
     window_start: u64,
+    /// The file may have been written since the window was read.
+    is_stale: bool,
     /// Bytes that could not be read.
     pub(crate) unread: IntervalSet,
 }
@@ -62,12 +64,29 @@ pub(crate) struct RecordAt<'a> {
 impl<F: StorageFile> SegmentFile<F> {
     pub(crate) fn new(file: F, checksum: Checksum) -> io::Result<Self> {
         let size = file.size()?;
-        Ok(Self { file, checksum, size, window: Vec::new(), window_start: 0, unread: IntervalSet::default() })
+        Ok(Self {
+            file,
+            checksum,
+            size,
+            window: Vec::new(),
+            window_start: 0,
+            is_stale: false,
+            unread: IntervalSet::default(),
+        })
     }
 
-    /// Forgets what was read ahead, for the file may have been written since.
-    pub(crate) fn forget_window(&mut self) {
-        self.window.clear();
+    /// The file may have been written since: what was read ahead holds only as far as it is sound.
+    pub(crate) fn may_have_been_written(&mut self) {
+        self.is_stale = true;
+    }
+
+    /// Forgets what was read ahead, if the file may have been written since. Says whether it may.
+    fn forget_stale(&mut self) -> bool {
+        let is_stale = std::mem::take(&mut self.is_stale);
+        if is_stale {
+            self.window.clear();
+        }
+        is_stale
     }
 
     /// Up to `bytes` bytes from `offset` on; fewer only at the end of the file.
@@ -77,6 +96,7 @@ impl<F: StorageFile> SegmentFile<F> {
         if offset < self.window_start || end > window_end {
             let wanted = self.size.saturating_sub(offset).min(bytes.max(WINDOW_BYTES) as u64);
             self.window.resize(wanted as usize, 0);
+            self.is_stale = false;
             let got = read_over(&self.file, &mut self.window, offset, &mut self.unread);
             self.window.truncate(*got.as_ref().unwrap_or(&0));
             self.window_start = offset;
@@ -89,6 +109,13 @@ impl<F: StorageFile> SegmentFile<F> {
 
     /// The commit at `offset`, of `session` or a later one; none if there is none.
     pub(crate) fn commit_at(&mut self, offset: u64, session: u32) -> io::Result<Option<CommitAt>> {
+        match self.commit_in_window(offset, session)? {
+            None if self.forget_stale() => self.commit_in_window(offset, session),
+            commit => Ok(commit),
+        }
+    }
+
+    fn commit_in_window(&mut self, offset: u64, session: u32) -> io::Result<Option<CommitAt>> {
         let (checksum, size) = (self.checksum, self.size);
         let bytes = self.bytes(offset, COMMIT_HEADER_BYTES as usize)?;
         let Some(header) = CommitHeader::decode(bytes, checksum) else { return Ok(None) };
@@ -119,6 +146,18 @@ impl<F: StorageFile> SegmentFile<F> {
 
     /// The record at `offset` in a commit that ends at `end`; none if it is damaged.
     pub(crate) fn record_at(&mut self, offset: u64, end: u64) -> io::Result<Option<RecordAt<'_>>> {
+        let found = match self.sound_in_window(offset, end)? {
+            None if self.forget_stale() => self.sound_in_window(offset, end)?,
+            found => found,
+        };
+        let Some((header, element)) = found else { return Ok(None) };
+        let record_end = offset + header.record_bytes() as u64;
+        let bytes = self.bytes(offset, header.record_bytes())?;
+        Ok(Some(RecordAt { header, element: &bytes[element], end: record_end }))
+    }
+
+    /// The header of a sound record, and where in it the element stands.
+    fn sound_in_window(&mut self, offset: u64, end: u64) -> io::Result<Option<(RecordHeader, Range<usize>)>> {
         let checksum = self.checksum;
         let room = usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX);
         let head = self.bytes(offset, room.min(64))?;
@@ -127,10 +166,9 @@ impl<F: StorageFile> SegmentFile<F> {
             return Ok(None);
         }
         let bytes = self.bytes(offset, record_bytes)?;
-        Ok(RecordHeader::verify(bytes, checksum).map(|(header, element)| RecordAt {
-            header,
-            element,
-            end: offset + record_bytes as u64,
+        Ok(RecordHeader::verify(bytes, checksum).map(|(header, element)| {
+            let start = element.as_ptr().addr() - bytes.as_ptr().addr();
+            (header, start..start + element.len())
         }))
     }
 }

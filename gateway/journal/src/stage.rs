@@ -40,6 +40,8 @@ pub(crate) struct LaneStage {
     pub(crate) next: Sequence,
     pub(crate) durable: Sequence,
     pub(crate) waiting: Batch,
+    /// Room of an earlier batch, for the next.
+    spare: Batch,
     /// Bytes waiting or being written, with what their commits cost.
     pub(crate) staged_bytes: u64,
     pub(crate) room: Room,
@@ -123,6 +125,7 @@ impl Stage {
                 next: durable[lane].next(),
                 durable: durable[lane],
                 waiting: Batch::starting_at(durable[lane].next()),
+                spare: Batch::starting_at(Sequence::ZERO),
                 staged_bytes: 0,
                 room: Room::default(),
                 must_retry: false,
@@ -303,8 +306,18 @@ impl Stage {
         if lane == Lane::Telemetry {
             self.times.telemetry_seen = None;
         }
-        let next = self.lanes[lane].next;
-        self.lanes[lane].waiting.take(limit, next)
+        let lane = &mut self.lanes[lane];
+        let taken = lane.waiting.take(limit, lane.next);
+        if lane.waiting.is_empty() {
+            let first = lane.waiting.first;
+            lane.waiting = Batch { first, ..std::mem::replace(&mut lane.spare, Batch::starting_at(first)) };
+        }
+        taken
+    }
+
+    /// Keeps the room of a batch that is durable.
+    pub(crate) fn keep_room(&mut self, lane: Lane, batch: Batch) {
+        self.lanes[lane].spare = batch.emptied();
     }
 
     /// Takes in that a batch is durable.

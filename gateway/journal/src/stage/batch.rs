@@ -2,7 +2,10 @@
 
 use venue_schema::Sequence;
 
-use crate::identity::{Identity, Received};
+use crate::{
+    config::BEHIND_STAGED_BYTES,
+    identity::{Identity, Received},
+};
 
 /// What is to be remembered of a record once it is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +32,16 @@ pub(crate) struct Batch {
 impl Batch {
     pub(crate) fn starting_at(first: Sequence) -> Self {
         Self { first, bytes: Vec::new(), records: Vec::new() }
+    }
+
+    /// The same without records, and with the room that they took, unless that is more than a busy lane fills.
+    pub(crate) fn emptied(mut self) -> Self {
+        if self.bytes.capacity() > 2 * BEHIND_STAGED_BYTES as usize {
+            return Self::starting_at(self.first);
+        }
+        self.bytes.clear();
+        self.records.clear();
+        self
     }
 
     pub(crate) fn is_empty(&self) -> bool {

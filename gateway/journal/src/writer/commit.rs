@@ -158,6 +158,7 @@ impl<S: Storage> Journal<S> {
             batch.split_front(count, bytes)
         };
         self.publish(writer, lane, &durable, now);
+        lock(&self.inner.stage).keep_room(lane, durable);
         Ok(count as u64)
     }
 
