@@ -66,13 +66,15 @@ impl<S: Storage> Journal<S> {
             false => Ok(()),
         };
         self.update_room(&writer);
-        let both = results.and_then(|results| telemetry.map(|telemetry| (results, telemetry)));
-        match both.and_then(|both| closed.map(|()| both)) {
-            Ok((results_count, telemetry_count)) => {
-                Ok(Committed { results_count, telemetry_count, next: self.wants_commit(now) })
-            }
-            Err(failure) => Err(self.fail(&mut writer, failure)),
-        }
+        let outcomes = (results, telemetry, closed);
+        let (Ok(results_count), Ok(telemetry_count), Ok(())) = outcomes else {
+            let failures = [outcomes.0.err(), outcomes.1.err(), outcomes.2.err()];
+            // A failed disk halts the journal, whichever lane found no space before.
+            let worst =
+                failures.into_iter().flatten().min_by_key(|failure| matches!(failure, WriteFailure::NoSpace(_)));
+            return Err(self.fail(&mut writer, worst.expect("one of them failed")));
+        };
+        Ok(Committed { results_count, telemetry_count, next: self.wants_commit(now) })
     }
 
     /// Ends what is still being counted as lost, and writes closing commits now, so that the last commit of each lane is

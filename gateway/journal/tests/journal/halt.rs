@@ -93,3 +93,54 @@ fn a_closing_commit_that_is_not_needed_is_not_asked_for_again() {
     assert_eq!(journal.wants_commit(at(2)), CommitDue::Idle);
     journal.close(at(3)).unwrap();
 }
+
+/// A journal whose results wait in memory, for the disk is full, and that has proven all that is durable.
+fn without_space(disk: &MemoryStorage) -> venue_journal::Journal<MemoryStorage> {
+    let (journal, _) = open(disk);
+    let serial = journal.source("serial");
+    append(&journal, TELEMETRY, serial, 1, 100, false).unwrap();
+    append(&journal, RESULTS, serial, 1, 30_000, false).unwrap();
+    commit_all(&journal, at(1));
+    // More than the segment and every spare hold.
+    for number in 2..80 {
+        let _ = append(&journal, RESULTS, serial, number, 30_000, false);
+    }
+    disk.set_capacity(Some(disk.used_bytes()));
+    for second in 2..6 {
+        while journal.wants_commit(at(second)) == CommitDue::Now {
+            let _ = journal.commit(at(second));
+        }
+    }
+    assert!(journal.status().lanes.results.full);
+    journal
+}
+
+/// While results wait for space, the sync of a telemetry commit fails, or that of a closing commit: this halts the journal all the
+/// same. Nothing goes into that tail any more, and what is acknowledged later outlives a power cut that takes its dropped pages away.
+#[test]
+fn a_failed_sync_halts_also_while_a_lane_waits_for_space() {
+    for closing in [false, true] {
+        let disk = MemoryStorage::new();
+        let journal = without_space(&disk);
+        let serial = journal.source("serial");
+        append(&journal, TELEMETRY, serial, 2, 100, false).unwrap();
+        if closing {
+            assert!(matches!(journal.commit(at(10)), Err(CommitError::NoSpace { lane: RESULTS })));
+        }
+        disk.fail_at(disk.operations() + 2, Fault::Dropped);
+        assert!(matches!(journal.commit(at(20)), Err(CommitError::Halted { .. })), "closing {closing}");
+        assert!(matches!(journal.commit(at(20)), Err(CommitError::Halted { .. })), "closing {closing}");
+        disk.set_capacity(None);
+        journal.housekeep(at(30)).unwrap();
+        journal.reopen(at(30)).unwrap();
+        append(&journal, TELEMETRY, serial, 3, 100, false).unwrap();
+        commit_all(&journal, at(30));
+        let before = both(&journal);
+        assert_eq!(numbers(&before.telemetry), [1, 2, 3]);
+        drop(journal);
+        disk.cut_power();
+        disk.restart(9);
+        let (journal, _) = open(&disk);
+        assert_eq!(both(&journal), before, "closing {closing}");
+    }
+}
