@@ -209,11 +209,12 @@ impl<F: StorageFile> CursorTable<F> {
 
     fn write_dirty(&mut self) -> io::Result<()> {
         let mut written = Vec::new();
-        for (index, entry) in self.entries.iter_mut().enumerate() {
-            let Some(entry) = entry.as_mut().filter(|entry| entry.dirty) else { continue };
-            entry.slot.revision += 1;
-            let offset = (2 * index as u64 + entry.slot.revision % 2) * CURSOR_SLOT_BYTES;
-            self.file.write_all_at(&entry.slot.encode(), offset)?;
+        for (index, entry) in self.entries.iter().enumerate() {
+            let Some(entry) = entry.as_ref().filter(|entry| entry.dirty) else { continue };
+            // Until the sync this is the slot that may be broken, however often it is tried; the other one is whole.
+            let slot = CursorSlot { revision: entry.slot.revision + 1, ..entry.slot.clone() };
+            let offset = (2 * index as u64 + slot.revision % 2) * CURSOR_SLOT_BYTES;
+            self.file.write_all_at(&slot.encode(), offset)?;
             written.push(index);
         }
         if written.is_empty() {
@@ -222,6 +223,7 @@ impl<F: StorageFile> CursorTable<F> {
         self.file.sync_data()?;
         for index in written {
             if let Some(entry) = &mut self.entries[index] {
+                entry.slot.revision += 1;
                 entry.dirty = false;
             }
         }

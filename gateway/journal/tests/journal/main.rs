@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic; what it prepares for its test does so too")]
 
+mod cursors;
 mod cut;
 mod epoch;
 mod frozen_format;
