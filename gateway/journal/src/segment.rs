@@ -107,6 +107,13 @@ impl<F: StorageFile> SegmentFile<F> {
         Ok(&self.window[start..stop])
     }
 
+    /// All that is read ahead from `offset` on: at least `bytes` bytes, fewer only at the end of the file.
+    fn bytes_ahead(&mut self, offset: u64, bytes: usize) -> io::Result<&[u8]> {
+        self.bytes(offset, bytes)?;
+        let start = ((offset - self.window_start) as usize).min(self.window.len());
+        Ok(&self.window[start..])
+    }
+
     /// The commit at `offset`, of `session` or a later one; none if there is none.
     pub(crate) fn commit_at(&mut self, offset: u64, session: u32) -> io::Result<Option<CommitAt>> {
         match self.commit_in_window(offset, session)? {
@@ -130,7 +137,7 @@ impl<F: StorageFile> SegmentFile<F> {
         let mut offset = from.next_multiple_of(8);
         let limit = limit.min(self.size);
         while offset + COMMIT_HEADER_BYTES <= limit {
-            let bytes = self.bytes(offset, WINDOW_BYTES)?;
+            let bytes = self.bytes_ahead(offset, COMMIT_HEADER_BYTES as usize)?;
             let Some(index) = bytes.chunks_exact(8).position(|chunk| chunk.starts_with(&COMMIT_MAGIC)) else {
                 offset += (bytes.len() as u64 / 8 * 8).max(8);
                 continue;

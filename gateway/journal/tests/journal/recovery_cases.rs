@@ -470,3 +470,43 @@ fn opening_reads_the_tails_and_not_the_backlog() {
         assert!(tails < small + (512 << 10), "{tails} bytes of tails with {many} segments, {small} with {few}");
     }
 }
+
+/// A header is damaged, and the evidence behind it is full of what a commit begins with. The search for the next commit passes over it
+/// in one go: a device cannot make a start slow.
+#[test]
+fn what_a_device_says_does_not_slow_down_a_search() {
+    let bytes_read = |word: &[u8; 8]| {
+        let mut config = config();
+        config.segment_bytes = 1 << 20;
+        config.results.quota = 8 << 20;
+        config.telemetry.quota = 8 << 20;
+        let disk = MemoryStorage::new();
+        let (journal, _) = Journal::open(disk.clone(), config.clone(), at(0)).unwrap();
+        let append = Append {
+            lane: RESULTS,
+            source: journal.source("finish"),
+            identity: IdentityRef::None,
+            refusable: false,
+            event: &[&[0; 4], &word.repeat(4_000)[..]].concat(),
+            receive_utc_ns: None,
+            receive_monotonic_ns: 1,
+        };
+        journal.append(append).unwrap();
+        commit_all(&journal, at(0));
+        journal.close(at(1)).unwrap();
+        drop(journal);
+        let name = files(&disk, "results").pop().unwrap();
+        let bytes = disk.contents(&name).unwrap();
+        let evidence = bytes.windows(16).position(|bytes| bytes == word.repeat(2)).unwrap();
+        assert_eq!(evidence % 8, 0, "where a commit may stand");
+        let header = bytes.windows(4).position(|bytes| bytes == b"VCMT").unwrap() as u64;
+        assert!(header < evidence as u64);
+        disk.flip_bit(&name, header + 10, 1);
+        let before = disk.bytes_read();
+        let (_, recovery) = Journal::open(disk.clone(), config, at(2)).unwrap();
+        assert_eq!(recovery.lanes.results.quarantined, [(Sequence(1), Sequence(1))]);
+        disk.bytes_read() - before
+    };
+    let (plain, full_of_it) = (bytes_read(b"VCMXxxxx"), bytes_read(b"VCMTxxxx"));
+    assert!(full_of_it < 2 * plain, "{full_of_it} bytes were read, and {plain} where the evidence is plain");
+}
