@@ -29,6 +29,8 @@ const LEAST_TELEMETRY_SEGMENTS: u64 = 2;
 #[derive(Debug, Default)]
 pub(crate) struct Spares {
     pub(crate) ready: Vec<FileName>,
+    /// Those that were segments, and may be again after a power cut: nothing is written into them before the directory is synced.
+    pub(crate) renamed: Vec<FileName>,
     pub(crate) next_number: u64,
     /// The file system refused the last creation.
     pub(crate) disk_full: bool,
@@ -322,7 +324,7 @@ impl<S: Storage> Journal<S> {
             (lock(&self.inner.spares).ready.len() as u64) < self.inner.geometry.reserve_segments + READY_SPARES;
         let size = storage.open_read_only(&name.to_string()).and_then(|file| file.size());
         let fits = match size {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return storage.sync_directory(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.settle_renamed(),
             Err(error) if is_unreadable(&error) => false,
             size => size? == self.inner.geometry.segment_bytes,
         };
@@ -332,9 +334,21 @@ impl<S: Storage> Journal<S> {
         }
         let spare = FileName::Spare(number);
         storage.rename(&name.to_string(), &spare.to_string())?;
-        storage.sync_directory()?;
-        lock(&self.inner.spares).ready.push(spare);
-        Ok(())
+        lock(&self.inner.spares).renamed.push(spare);
+        self.settle_renamed()
+    }
+
+    /// Makes the names of spares durable that were segments; then they are ready.
+    fn settle_renamed(&self) -> io::Result<()> {
+        let renamed = std::mem::take(&mut lock(&self.inner.spares).renamed);
+        let synced = self.inner.storage.sync_directory();
+        let mut spares = lock(&self.inner.spares);
+        if synced.is_ok() {
+            spares.ready.extend(renamed)
+        } else {
+            spares.renamed.extend(renamed)
+        }
+        synced
     }
 
     /// Everything up to here is at every consumer that counts. With no required cursor,

@@ -151,7 +151,7 @@ fn assemble<S: Storage>(
             catalog: RwLock::new(catalog),
             stage: Mutex::new(stage),
             cursors: Mutex::new(cursors),
-            spares: Mutex::new(Spares { ready: Vec::new(), next_number: scan.next_spare, disk_full: false }),
+            spares: Mutex::new(Spares { next_number: scan.next_spare, ..Spares::default() }),
             meta: Mutex::new(meta),
             watermarks: PerLane::from_fn(|lane| AtomicU64::new(replay.mark[lane].0)),
             in_reserve: AtomicBool::new(false),

@@ -173,7 +173,7 @@ pub(crate) fn preallocate<S: Storage>(storage: &S, number: u64, bytes: u64) -> i
         storage.rename(&unfinished.to_string(), &spare.to_string())?;
         storage.sync_directory()
     };
-    // Gives the space back; if even that fails, opening removes the file.
-    write().inspect_err(|_| drop(storage.remove(&unfinished.to_string())))?;
+    // Gives the space back, whichever name the file has; if even that fails, opening takes stock of it.
+    write().inspect_err(|_| [unfinished, spare].iter().for_each(|name| drop(storage.remove(&name.to_string()))))?;
     Ok(spare)
 }

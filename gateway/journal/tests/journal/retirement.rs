@@ -199,3 +199,34 @@ fn what_went_before_a_cursor_counted_is_not_missed() {
         assert_eq!(missed, first, "{case}");
     }
 }
+
+/// The sync of the directory, with which a spare's making or a segment's going ends, fails again and again. The next attempt uses what the last one
+/// left, or it is gone: the disk holds no more files than the quotas and the reserve say.
+#[test]
+fn a_sync_of_the_directory_that_fails_leaks_no_file() {
+    let disk = MemoryStorage::new();
+    let (journal, cursor, _) = start(&disk);
+    write(&journal, 1..=4);
+    for round in 1..=10 {
+        let last = 4 + 4 * round;
+        write(&journal, last - 3..=last);
+        deliver(&cursor, last - 4);
+        // Marks are written and synced, the segment gets another name, and the directory is synced.
+        disk.fail_at(disk.operations() + 4, Fault::Refused);
+        assert!(journal.housekeep(at(100 * round)).is_err(), "round {round}");
+        while journal.housekeep(at(100 * round + 1)).unwrap().segments_retired > 0 {}
+        let spares = files(&disk, "spare");
+        // The reserve, and one that is ready.
+        assert!(spares.len() <= 2, "round {round}: {spares:?}");
+    }
+    // A spare is created, filled with zeros in four writes, synced and renamed, and then the directory is synced.
+    write(&journal, 45..=52);
+    let before = files(&disk, "spare");
+    for attempt in 1..=5 {
+        disk.fail_at(disk.operations() + 8, Fault::Refused);
+        assert!(journal.housekeep(at(2_000 + attempt)).is_err());
+        assert_eq!(files(&disk, "spare"), before, "attempt {attempt}");
+    }
+    journal.housekeep(at(3_000)).unwrap();
+    assert_eq!(files(&disk, "spare").len(), 2);
+}
