@@ -1,6 +1,6 @@
 //! Consumers of the journal: how far each has come, kept in slots that are overwritten in turn.
 
-use std::{io, time::Duration};
+use std::{collections::BTreeMap, io, time::Duration};
 
 use venue_schema::{
     Digest, JournalEpoch, Sequence,
@@ -25,6 +25,7 @@ pub const MAX_CURSORS: usize = 128;
 pub const CURSOR_SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) const FILE_BYTES: u64 = MAX_CURSORS as u64 * 2 * CURSOR_SLOT_BYTES;
+const PAGE: usize = PAGE_BYTES as usize;
 
 /// Why a cursor is not given or not pinned.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +69,8 @@ struct Entry {
 #[derive(Debug)]
 pub(crate) struct CursorTable<F> {
     file: F,
+    /// The file as it was last written in full and synced.
+    written: Vec<u8>,
     entries: Vec<Option<Entry>>,
     last_sync: Option<Duration>,
 }
@@ -135,13 +138,15 @@ impl<F: StorageFile> CursorTable<F> {
             file.sync_data().map_err(plain)?;
             storage.sync_directory().map_err(plain)?;
         }
-        let bytes = read_exact(&file, 0, FILE_BYTES as usize, &mut bytes_unread).map_err(plain)?.unwrap_or_default();
+        let mut bytes =
+            read_exact(&file, 0, FILE_BYTES as usize, &mut bytes_unread).map_err(plain)?.unwrap_or_default();
+        bytes.resize(FILE_BYTES as usize, 0);
         let (slots, damaged_count) = read_slots(&bytes).map_err(|unreadable| match unreadable {
             Unreadable::Later(version) => (io::ErrorKind::Unsupported.into(), Some(version)),
             Unreadable::Damaged => (io::ErrorKind::InvalidData.into(), None),
         })?;
         for &(first, last) in bytes_unread.intervals() {
-            // A slot is less than a page, and cannot be written where the rest of its page cannot be read.
+            // Written whole, the page can be read again, and the next start has nothing to say of it.
             file.write_all_at(&vec![0; (last - first + 1) as usize], first).map_err(plain)?;
         }
         if !bytes_unread.is_empty() {
@@ -151,12 +156,12 @@ impl<F: StorageFile> CursorTable<F> {
         let damaged_count = damaged_count + unread_bytes / (2 * CURSOR_SLOT_BYTES);
         unread.note(FileName::CURSORS, &bytes_unread);
         let entries = slots.into_iter().map(|slot| slot.map(|slot| Entry { slot, dirty: false })).collect();
-        Ok(CursorsFound { table: Self { file, entries, last_sync: None }, damaged_count })
+        Ok(CursorsFound { table: Self { file, written: bytes, entries, last_sync: None }, damaged_count })
     }
 
     /// A table without cursors, that writes nothing.
     pub(crate) fn empty(file: F) -> Self {
-        Self { file, entries: Vec::new(), last_sync: None }
+        Self { file, written: Vec::new(), entries: Vec::new(), last_sync: None }
     }
 
     pub(crate) fn lowest_required(&self, lane: Lane) -> Option<Sequence> {
@@ -207,25 +212,32 @@ impl<F: StorageFile> CursorTable<F> {
         &mut entry.slot
     }
 
+    /// Writes the pages of all cursors that changed, and syncs them. Whole pages: one that has gone bad is mapped to another place by
+    /// that, while a slot alone could not be written into it.
     fn write_dirty(&mut self) -> io::Result<()> {
-        let mut written = Vec::new();
+        let mut pages = BTreeMap::new();
         for (index, entry) in self.entries.iter().enumerate() {
             let Some(entry) = entry.as_ref().filter(|entry| entry.dirty) else { continue };
             // Until the sync this is the slot that may be broken, however often it is tried; the other one is whole.
             let slot = CursorSlot { revision: entry.slot.revision + 1, ..entry.slot.clone() };
-            let offset = (2 * index as u64 + slot.revision % 2) * CURSOR_SLOT_BYTES;
-            self.file.write_all_at(&slot.encode(), offset)?;
-            written.push(index);
+            let place = (2 * index + (slot.revision % 2) as usize) * CURSOR_SLOT_BYTES as usize;
+            let (page, within) = (place / PAGE, place % PAGE);
+            let bytes = pages.entry(page).or_insert_with(|| self.written[page * PAGE..][..PAGE].to_vec());
+            bytes[within..within + CURSOR_SLOT_BYTES as usize].copy_from_slice(&slot.encode());
         }
-        if written.is_empty() {
+        if pages.is_empty() {
             return Ok(());
         }
+        for (page, bytes) in &pages {
+            self.file.write_all_at(bytes, (page * PAGE) as u64)?;
+        }
         self.file.sync_data()?;
-        for index in written {
-            if let Some(entry) = &mut self.entries[index] {
-                entry.slot.revision += 1;
-                entry.dirty = false;
-            }
+        for (page, bytes) in pages {
+            self.written[page * PAGE..][..PAGE].copy_from_slice(&bytes);
+        }
+        for entry in self.entries.iter_mut().flatten().filter(|entry| entry.dirty) {
+            entry.slot.revision += 1;
+            entry.dirty = false;
         }
         Ok(())
     }
