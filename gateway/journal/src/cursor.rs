@@ -446,9 +446,7 @@ impl<S: Storage> Journal<S> {
     pub fn receiver_reset(&self, cursor: &Cursor<S>, mark: Sequence, digest: Digest) -> Result<u64, CommitError> {
         let lane = cursor.lane();
         let mut writer = lock(&self.inner.writer);
-        if let Some(reason) = &writer.halted {
-            return Err(CommitError::Halted { reason: reason.clone() });
-        }
+        writer.check_running()?;
         let lost = self.declare_gone(&mut writer, lane, mark).map_err(|failure| self.fail(&mut writer, failure))?;
         let mut table = lock(&self.inner.cursors);
         let slot = table.slot_mut(cursor.index);

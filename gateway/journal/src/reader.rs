@@ -158,9 +158,7 @@ impl<S: Storage> Journal<S> {
     ) -> Result<(), CommitError> {
         assert!(last <= self.watermarks()[lane], "only what was durable can be quarantined");
         let mut writer = lock(&self.inner.writer);
-        if let Some(reason) = &writer.halted {
-            return Err(CommitError::Halted { reason: reason.clone() });
-        }
+        writer.check_running()?;
         let outcome = self.declare_with_room(&mut writer, lane, (first, last), now);
         outcome.map_err(|failure| self.fail(&mut writer, failure))
     }

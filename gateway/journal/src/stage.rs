@@ -298,7 +298,13 @@ impl Stage {
 
     /// Whether anything is not durable yet: staged, or taken by a commit that found no space or failed.
     pub(crate) fn has_waiting(&self) -> bool {
-        Lane::ALL.into_iter().any(|lane| !self.lanes[lane].waiting.is_empty() || self.lanes[lane].must_retry)
+        self.lanes_waiting().next().is_some()
+    }
+
+    /// The lanes that have something to write.
+    pub(crate) fn lanes_waiting(&self) -> impl Iterator<Item = &LaneStage> {
+        let lanes = Lane::ALL.into_iter().map(|lane| &self.lanes[lane]);
+        lanes.filter(|lane| lane.must_retry || !lane.waiting.is_empty())
     }
 
     /// Takes waiting records for a commit, of at most `limit` bytes but at least one.

@@ -79,6 +79,14 @@ impl WriteFailure {
 }
 
 impl<F: StorageFile> Writer<F> {
+    /// Nothing is written while it is halted.
+    pub(crate) fn check_running(&self) -> Result<(), CommitError> {
+        match &self.halted {
+            Some(reason) => Err(CommitError::Halted { reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+
     /// Writes one commit to a lane's segment and syncs it.
     fn put_commit(
         &mut self,

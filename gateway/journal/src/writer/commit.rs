@@ -51,9 +51,7 @@ impl<S: Storage> Journal<S> {
     /// [`CommitError`]. What was staged stays staged, with its sequences.
     pub fn commit(&self, now: Duration) -> Result<Committed, CommitError> {
         let mut writer = lock(&self.inner.writer);
-        if let Some(reason) = &writer.halted {
-            return Err(CommitError::Halted { reason: reason.clone() });
-        }
+        writer.check_running()?;
         let results = self.commit_lane(&mut writer, Lane::Results, usize::MAX, now);
         let telemetry = match &results {
             Err(WriteFailure::Failed(..)) => Ok(0),
@@ -78,18 +76,27 @@ impl<S: Storage> Journal<S> {
     }
 
     /// Ends what is still being counted as lost, and writes closing commits now, so that the last commit of each lane is
-    /// proven: part of an orderly stop.
+    /// proven, and then marks of cursors: part of an orderly stop. A lane without space keeps nothing else from that.
     ///
     /// # Errors
-    /// [`CommitError`].
+    /// [`CommitError`]. With [`CommitError::NoSpace`] all is done but what found no space.
     pub fn close(&self, now: Duration) -> Result<(), CommitError> {
         lock(&self.inner.stage).end_losses();
-        while self.wants_commit(now) == CommitDue::Now || self.has_waiting() {
-            self.commit(now)?;
+        let mut outcome = Ok(());
+        let waits = |any: bool| lock(&self.inner.stage).lanes_waiting().any(|lane| any || !lane.no_space);
+        while waits(outcome.is_ok()) {
+            match self.commit(now) {
+                Err(full @ CommitError::NoSpace { .. }) => outcome = Err(full),
+                committed => drop(committed?),
+            }
         }
-        let mut writer = lock(&self.inner.writer);
-        self.put_closing_commit(&mut writer, now).map_err(|failure| self.fail(&mut writer, failure))?;
-        self.sync_cursors_now(now).map_err(|error| CommitError::Halted { reason: format!("cursors: {error}") })
+        let closed = {
+            let mut writer = lock(&self.inner.writer);
+            writer.check_running()?;
+            self.put_closing_commit(&mut writer, now).map_err(|failure| self.fail(&mut writer, failure))
+        };
+        self.sync_cursors_now(now).map_err(|error| CommitError::Halted { reason: format!("cursors: {error}") })?;
+        closed.and(outcome)
     }
 
     pub(crate) fn has_waiting(&self) -> bool {

@@ -2,10 +2,10 @@
 
 use super::scene::*;
 use venue_journal::{
-    AppendError, Appended, CommitDue, CommitError,
+    AppendError, Appended, CommitDue, CommitError, ReadOnlyJournal,
     simulated::{Fault, MemoryStorage},
 };
-use venue_schema::Sequence;
+use venue_schema::{Digest, Sequence};
 
 /// A sync fails and drops its pages, while reads still return them. Reopened, everything staged goes into a new segment under
 /// the sequences it had, and outlives a power cut that takes the dropped pages away.
@@ -143,4 +143,38 @@ fn a_failed_sync_halts_also_while_a_lane_waits_for_space() {
         let (journal, _) = open(&disk);
         assert_eq!(both(&journal), before, "closing {closing}");
     }
+}
+
+/// The sync of a closing commit fails, and the gateway is stopped before it has reopened the journal: nothing is written into that tail.
+#[test]
+fn an_orderly_stop_writes_nothing_into_a_halted_journal() {
+    let disk = MemoryStorage::new();
+    let (journal, _) = open(&disk);
+    append(&journal, RESULTS, journal.source("finish"), 1, 100, false).unwrap();
+    journal.commit(at(1)).unwrap();
+    disk.fail_at(disk.operations() + 2, Fault::Dropped);
+    assert!(matches!(journal.close(at(2)), Err(CommitError::Halted { .. })));
+    let operations = disk.operations();
+    assert!(matches!(journal.close(at(3)), Err(CommitError::Halted { .. })));
+    assert_eq!(disk.operations(), operations);
+}
+
+/// A gateway is stopped in good order while results find no space. What its other lane has goes down and is proven, and marks are
+/// written down; the stop says that results were left.
+#[test]
+fn an_orderly_stop_without_space_ends_all_else_well() {
+    let disk = MemoryStorage::new();
+    let journal = without_space(&disk);
+    let serial = journal.source("serial");
+    let cursor = journal.cursor("centre", None, RESULTS, false).unwrap();
+    cursor.advance(Sequence(3), Digest::initial(EPOCH, RESULTS));
+    for number in 2..=5 {
+        append(&journal, TELEMETRY, serial, number, 30_000, false).unwrap();
+    }
+    assert!(matches!(journal.close(at(10)), Err(CommitError::NoSpace { lane: RESULTS })));
+    let durable = journal.watermarks();
+    assert_eq!(durable.telemetry, Sequence(5));
+    let summary = ReadOnlyJournal::open(disk).unwrap().summary().clone();
+    assert_eq!((summary.lanes.results.proven, summary.lanes.telemetry.proven), (durable.results, durable.telemetry));
+    assert_eq!(summary.cursors[0].mark, Sequence(3));
 }
