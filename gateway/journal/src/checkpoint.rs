@@ -7,7 +7,7 @@ use crate::{
     PerLane,
     format::{Checksum, Fields},
     gap::Skip,
-    identity::{Occurrences, SourceKnowledge},
+    identity::{DeviceNumbers, MAX_INTERVALS_PER_EPOCH, Occurrences, SourceKnowledge},
     interval::IntervalSet,
     loss::OpenGap,
     skips::Skips,
@@ -16,6 +16,10 @@ use crate::{
 const MAGIC: [u8; 4] = *b"VCPT";
 /// Size of one remembered key, bytes.
 const KEY_BYTES: usize = 24;
+/// Size of one interval, bytes.
+const INTERVAL_BYTES: usize = 16;
+/// Size of a set of numbers without its intervals, bytes.
+const SET_BYTES: usize = 20;
 
 /// What was durable when a segment was begun.
 #[derive(Debug, Clone, Default)]
@@ -28,8 +32,8 @@ pub(crate) struct Checkpoint {
     pub(crate) losses: Vec<OpenGap>,
 }
 
-/// Writes a checkpoint of at most about `budget` bytes. Where keys do not fit, the
-/// oldest are left out; says how many.
+/// Writes a checkpoint of at most `budget` bytes, or what skips, losses, names and ordinals take if that is more. Numbers get half of what
+/// these leave, and keys the rest. Of numbers that do not fit the lowest are left out, of keys the oldest; says how many keys.
 pub(crate) fn encode(
     durable: PerLane<Sequence>,
     sources: &[SourceKnowledge],
@@ -47,8 +51,13 @@ pub(crate) fn encode(
     put_count(&mut bytes, losses.len());
     losses.iter().for_each(|loss| loss.put(&mut bytes));
     put_count(&mut bytes, sources.len());
-    for source in sources {
-        put_names_and_numbers(&mut bytes, source);
+    let fixed = bytes.len() + sources.iter().map(fixed_bytes).sum::<usize>() + 4;
+    let mut room = budget.saturating_sub(fixed) / 2;
+    for (index, source) in sources.iter().enumerate() {
+        put_name_and_ordinals(&mut bytes, source);
+        let before = bytes.len();
+        put_numbers(&mut bytes, &source.numbers, room / (sources.len() - index));
+        room -= bytes.len() - before - 4;
     }
     let mut room = budget.saturating_sub(bytes.len() + 4 * sources.len() + 4) / KEY_BYTES;
     let mut trimmed = 0;
@@ -82,25 +91,46 @@ fn put_skips(bytes: &mut Vec<u8>, skips: &Skips) {
     }
 }
 
-fn put_names_and_numbers(bytes: &mut Vec<u8>, source: &SourceKnowledge) {
+/// What a source takes in any case, bytes.
+fn fixed_bytes(source: &SourceKnowledge) -> usize {
+    let counts = 4 * 4;
+    counts + source.name.len() + INTERVAL_BYTES * source.ordinals.intervals().len() + 17
+}
+
+fn put_name_and_ordinals(bytes: &mut Vec<u8>, source: &SourceKnowledge) {
     put_count(bytes, source.name.len());
     bytes.extend_from_slice(source.name.as_bytes());
-    put_intervals(bytes, &source.ordinals);
+    put_intervals(bytes, source.ordinals.intervals());
     let (utc_ns, monotonic_ns) = source.last_received.unwrap_or_default();
     bytes.push(u8::from(source.last_received.is_some()) | u8::from(utc_ns.is_some()) << 1);
     bytes.extend_from_slice(&utc_ns.unwrap_or(0).to_le_bytes());
     bytes.extend_from_slice(&monotonic_ns.to_le_bytes());
-    put_count(bytes, source.numbers.sets().len());
-    for (device, epoch, numbers) in source.numbers.sets() {
+}
+
+/// Writes sets of numbers in at most `room` bytes beside their count. The oldest sets are left out where not even an interval of each fits; of
+/// the others, those with the most intervals lose their lowest.
+fn put_numbers(bytes: &mut Vec<u8>, numbers: &DeviceNumbers, room: usize) {
+    let left_out = numbers.sets().len().saturating_sub(room / (SET_BYTES + INTERVAL_BYTES));
+    let sets = || numbers.sets().skip(left_out);
+    let size = |most: usize| -> usize {
+        sets().map(|(_, _, set)| SET_BYTES + INTERVAL_BYTES * set.intervals().len().min(most)).sum()
+    };
+    let mut most = MAX_INTERVALS_PER_EPOCH;
+    while most > 1 && size(most) > room {
+        most /= 2;
+    }
+    put_count(bytes, sets().len());
+    for (device, epoch, set) in sets() {
         bytes.extend_from_slice(&device.to_le_bytes());
         bytes.extend_from_slice(&epoch.to_le_bytes());
-        put_intervals(bytes, numbers);
+        let intervals = set.intervals();
+        put_intervals(bytes, &intervals[intervals.len().saturating_sub(most)..]);
     }
 }
 
-fn put_intervals(bytes: &mut Vec<u8>, set: &IntervalSet) {
-    put_count(bytes, set.intervals().len());
-    for (first, last) in set.intervals() {
+fn put_intervals(bytes: &mut Vec<u8>, intervals: &[(u64, u64)]) {
+    put_count(bytes, intervals.len());
+    for (first, last) in intervals {
         bytes.extend_from_slice(&first.to_le_bytes());
         bytes.extend_from_slice(&last.to_le_bytes());
     }
@@ -215,5 +245,29 @@ mod tests {
         assert!(bytes.len() <= 4096 && trimmed > 700, "{} bytes, {trimmed} trimmed", bytes.len());
         let read = decode(&bytes, Checksum::plain()).unwrap();
         assert_eq!((read.sources[0].keys.occurrences(1).given, read.sources[0].keys.occurrences(1000).given), (0, 1));
+    }
+    /// Devices whose numbers have holes, and others that begin again and again: what was said last is known, the whole stays
+    /// within its bound, and keys have their part.
+    #[test]
+    fn the_lowest_numbers_are_left_out_where_space_is_short() {
+        let alternate = |device: u64, epochs: u64, count: u64| {
+            let mut source = source(100);
+            for epoch in 0..epochs {
+                (0..count).for_each(|n| source.numbers.insert(device, epoch, 2 * n));
+            }
+            source
+        };
+        let sources = [alternate(1, 1, 1_000), alternate(2, 16, 1_000), alternate(3, 1, 5)];
+        for budget in [4_096, 10_000, 100_000, 2_000_000] {
+            let (bytes, _) = encode(PerLane::default(), &sources, &PerLane::default(), &[], budget, Checksum::plain());
+            assert!(bytes.len() <= budget, "{} bytes of {budget}", bytes.len());
+            let read = decode(&bytes, Checksum::plain()).unwrap().sources;
+            assert!(
+                read.iter().all(|source| source.numbers.contains(3, 4, 5) || source.numbers.contains(2, 15, 1_998))
+            );
+            assert!(read[0].numbers.contains(1, 0, 1_998) && read[2].numbers.contains(3, 0, 8), "{budget}");
+            assert_eq!(read[1].numbers.contains(2, 0, 0), budget == 2_000_000);
+            assert!(read.iter().all(|source| source.keys.occurrences(100).given == 1), "{budget}");
+        }
     }
 }

@@ -115,12 +115,12 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    /// Most that a checkpoint takes, bytes.
+    /// Most that a checkpoint takes, bytes; only skips, losses, and the names and ordinals of very many sources may take more.
     pub(crate) fn checkpoint_budget(self) -> u64 {
         self.segment_bytes / 4
     }
 
-    /// What a segment holds of commits behind a checkpoint that takes all of its budget, bytes.
+    /// What a segment surely holds of commits beside such a checkpoint, bytes.
     pub(crate) fn usable_bytes(self) -> u64 {
         self.segment_bytes - 2 * PAGE_BYTES - self.checkpoint_budget() - SEGMENT_MARGIN_BYTES
     }

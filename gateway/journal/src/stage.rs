@@ -77,7 +77,7 @@ pub(crate) struct Stage {
     pub(crate) lanes: PerLane<LaneStage>,
     pub(crate) halted: bool,
     pub(crate) times: CommitTimes,
-    /// The largest record so far, bytes.
+    /// What the largest record so far cost, bytes, with a commit of its own.
     pub(crate) largest_record: u64,
     losses: Losses,
     /// Declarations of holes that are not durable yet.
@@ -277,6 +277,7 @@ impl Stage {
                 source.telemetry_bytes += u64::from(record.cost);
             }
             self.lanes[lane].staged_bytes += u64::from(record.cost);
+            self.largest_record = self.largest_record.max(u64::from(record.cost));
             self.remember_pending(lane, SourceId(record.source), record.identity, sequence);
             sequence = sequence.next();
         }

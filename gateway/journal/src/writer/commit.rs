@@ -34,8 +34,9 @@ pub enum CommitError {
         /// What failed, and how.
         reason: String,
     },
-    /// The lane's quota, its reserve, or the file system is full. What was staged stays in memory.
-    #[error("no space for another segment of the {} lane; free the disk or reach the centre", .lane.name())]
+    /// The lane's quota, its reserve, or the file system is full, or what is remembered of all sources fills a segment, which
+    /// is an eighth of the smaller quota at most. What was staged stays in memory.
+    #[error("no space for another segment of the {} lane; free the disk, reach the centre or raise its quota", .lane.name())]
     NoSpace {
         /// The lane.
         lane: Lane,

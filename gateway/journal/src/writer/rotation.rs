@@ -9,6 +9,7 @@ use crate::{
     Journal, PerLane,
     catalog::SegmentEntry,
     checkpoint,
+    config::SEGMENT_MARGIN_BYTES,
     format::{Checksum, FileName, SegmentHeader, SegmentNote},
     journal::lock,
     stage::Batch,
@@ -44,6 +45,10 @@ impl<S: Storage> Journal<S> {
             let spare = self.take_spare(writer, lane, now)?;
             match self.write_segment(writer, lane, spare, carried) {
                 Ok(written) => break (spare, written),
+                Err(WriteFailure::NoSpace(lane)) => {
+                    lock(&self.inner.spares).ready.push(spare);
+                    return Err(WriteFailure::NoSpace(lane));
+                }
                 Err(failure) => {
                     drop(storage.remove(&spare.to_string()));
                     // A bad sector where nothing stands yet: another spare, or at last a new one, may do.
@@ -74,7 +79,8 @@ impl<S: Storage> Journal<S> {
     }
 
     /// Writes a spare as the next segment: header, checkpoint and carried records are durable before the
-    /// name is. Also says how many records it carries.
+    /// name is. Also says how many records it carries. Where its checkpoint would leave no room for a record, the spare is not touched
+    /// ([`WriteFailure::NoSpace`]): one such segment after another would be begun, and push out what is stored.
     fn write_segment(
         &self,
         writer: &mut Writer<S::File>,
@@ -105,6 +111,10 @@ impl<S: Storage> Journal<S> {
             sealed_at: None,
             receive_utc_ns: None,
         };
+        let largest = lock(&self.inner.stage).largest_record.max(1);
+        if header.data_start() + SEGMENT_MARGIN_BYTES + largest > header.segment_bytes {
+            return Err(WriteFailure::NoSpace(lane));
+        }
         let file = storage.open(&spare.to_string()).map_err(WriteFailure::of("open", spare))?;
         let head = [header.encode(), checkpoint].concat();
         file.write_all_at(&head, 0).map_err(WriteFailure::of("write", spare))?;

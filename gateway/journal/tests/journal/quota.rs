@@ -2,7 +2,8 @@
 
 use super::scene::*;
 use venue_journal::{
-    AppendError, Appended, CommitDue, CommitError, Journal, ReadError, ReadItem, simulated::MemoryStorage,
+    Append, AppendError, Appended, CommitDue, CommitError, IdentityRef, Journal, ReadError, ReadItem,
+    simulated::MemoryStorage,
 };
 use venue_schema::{Digest, Sequence, v1};
 
@@ -375,4 +376,62 @@ fn housekeeping_gives_results_no_more_than_the_reserve() {
     assert_eq!(files(&disk, "results"), full);
     let status = journal.status();
     assert!(status.lanes.results.losing && status.reserve_left_bytes == 0, "{status:?}");
+}
+
+/// A device that begins again and again, and of whose numbers every other one is missing. What is remembered of it is bounded by what a
+/// segment holds, newest first: commits go on, and after a start its last numbers are known.
+#[test]
+fn numbers_full_of_holes_leave_room_for_records() {
+    let disk = MemoryStorage::new();
+    let (journal, _) = open(&disk);
+    let append = |journal: &Journal<MemoryStorage>, epoch, number| {
+        journal.append(Append {
+            lane: TELEMETRY,
+            source: journal.source("sensors"),
+            identity: IdentityRef::Sequence { device_id: "d", epoch, number },
+            refusable: false,
+            event: &[],
+            receive_utc_ns: None,
+            receive_monotonic_ns: 0,
+        })
+    };
+    for epoch in 0..16 {
+        for number in 0..1_024 {
+            append(&journal, epoch, 2 * number).unwrap();
+        }
+        // A commit that does not come to an end comes to this one.
+        disk.cut_power_at(disk.operations() + 1_000);
+        commit_all(&journal, at(epoch));
+    }
+    drop(journal);
+    disk.kill();
+    let (journal, _) = open(&disk);
+    let known = Ok(Appended::Known { lane: TELEMETRY, sequence: Sequence::ZERO });
+    assert!((14..16).all(|epoch| append(&journal, epoch, 2 * 1_023) == known));
+}
+
+/// So many sources that what is remembered of them fills a segment of this small quota. There is no space then: no segment is begun that
+/// could hold no record, so that nothing stored is pushed out, and what is staged waits.
+#[test]
+fn sources_that_fill_a_segment_push_nothing_out() {
+    let disk = MemoryStorage::new();
+    let (journal, _) = open(&disk);
+    for number in 0..1_100 {
+        journal.source(&format!("{number:0>250}"));
+    }
+    let wind = journal.source("wind");
+    for number in 1..=20 {
+        append(&journal, TELEMETRY, wind, number, SIZE, false).unwrap();
+    }
+    let names = |disk: &MemoryStorage| ["telemetry", "results", "spare"].map(|kind| files(disk, kind));
+    journal.housekeep(at(0)).unwrap();
+    let before = names(&disk);
+    disk.cut_power_at(disk.operations() + 1_000);
+    for second in 1..4 {
+        assert!(matches!(journal.commit(at(second)), Err(CommitError::NoSpace { lane: TELEMETRY })));
+        journal.housekeep(at(second)).unwrap();
+    }
+    assert_eq!(names(&disk), before);
+    let kept = numbers(&read(&journal, TELEMETRY));
+    assert!(!kept.is_empty() && kept == (1..=kept.len() as u64).collect::<Vec<_>>(), "{kept:?}");
 }
