@@ -174,39 +174,64 @@ impl<S: Storage> Journal<S> {
         (oldest.generation != writer.lanes[lane].generation).then(|| (oldest.clone(), next.first.previous()))
     }
 
-    /// A file for the next segment of a lane. In this order: what is ready beyond the
+    /// A file for the next segment of a lane, and whether telemetry has borrowed it. In this order: what is ready beyond the
     /// reserve, a new file within the quota, the oldest delivered segment; then telemetry
     /// sheds, and results go into the reserve.
+    ///
+    /// Telemetry says what it sheds in the segment that is written. Where that has no room for it, it borrows a spare of the reserve for the
+    /// next one, and gives back the oldest segment once that is declared there ([`Self::give_back`]).
     pub(crate) fn take_spare(
         &self,
         writer: &mut Writer<S::File>,
         lane: Lane,
         now: Duration,
-    ) -> Result<FileName, WriteFailure> {
+    ) -> Result<(FileName, bool), WriteFailure> {
         if self.segment_count(lane) < self.limit(lane) {
             if let Some(spare) = self.pop_spare(self.inner.geometry.reserve_segments) {
-                return Ok(spare);
+                return Ok((spare, false));
             }
             if let Some(spare) = self.create_spare()? {
-                return Ok(spare);
+                return Ok((spare, false));
             }
         }
+        let mut borrows = false;
         if let Some(entry) = self.oldest_delivered(writer, lane) {
             self.retire(writer, &entry, now)?;
         } else if lane == Lane::Telemetry {
-            self.shed_oldest(writer, now)?;
+            match self.shed_oldest(writer, now) {
+                Err(WriteFailure::NoSpace(_)) if self.segment_count(lane) > 1 => borrows = true,
+                shed => shed?,
+            }
         } else if self.segment_count(lane) < self.limit(lane)
             && self.segment_count(Lane::Telemetry) > LEAST_TELEMETRY_SEGMENTS
         {
             // The file system is full, not the quota: telemetry makes way for results.
-            self.shed_oldest(writer, now)?;
+            self.make_way(writer, now)?;
         }
         if lane == Lane::Results && self.segment_count(lane) >= self.limit(lane) && self.reserve_left() == 0 {
             // What is ready then is there for telemetry.
             return Err(WriteFailure::NoSpace(lane));
         }
-        // Results may take the last spares; telemetry takes the one that it has just freed.
-        self.pop_spare(0).ok_or(WriteFailure::NoSpace(lane))
+        // Results may take the last spares; telemetry takes the one that it has just freed, or borrows.
+        Ok((self.pop_spare(0).ok_or(WriteFailure::NoSpace(lane))?, borrows))
+    }
+
+    /// Sheds the oldest telemetry segment for results, if it can be declared: where the segment that is written has no room for that,
+    /// in the next.
+    fn make_way(&self, writer: &mut Writer<S::File>, now: Duration) -> Result<(), WriteFailure> {
+        let shed = match self.shed_oldest(writer, now) {
+            Err(WriteFailure::NoSpace(_)) => {
+                self.rotate(writer, Lane::Telemetry, now).and_then(|()| self.shed_oldest(writer, now))
+            }
+            shed => shed,
+        };
+        shed.or_else(WriteFailure::unless_no_space)
+    }
+
+    /// Sheds the oldest telemetry segment for a spare of the reserve that the newest was begun with. If it cannot be declared there
+    /// in one piece, the next one borrows again, and goes on with it.
+    pub(crate) fn give_back(&self, writer: &mut Writer<S::File>, now: Duration) -> Result<(), WriteFailure> {
+        self.shed_oldest(writer, now).or_else(WriteFailure::unless_no_space)
     }
 
     /// Takes a spare if more than `kept` are ready.

@@ -73,6 +73,11 @@ impl WriteFailure {
         move |error| Self::Failed(what, name.to_string(), error)
     }
 
+    /// Passes a failure of the disk on; want of space is none here.
+    pub(crate) fn unless_no_space(self) -> Result<(), Self> {
+        if let Self::NoSpace(_) = self { Ok(()) } else { Err(self) }
+    }
+
     pub(crate) fn is_bad_sector(&self) -> bool {
         matches!(self, Self::Failed(_, _, error) if is_unreadable(error))
     }

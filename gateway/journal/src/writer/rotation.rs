@@ -41,10 +41,10 @@ impl<S: Storage> Journal<S> {
     ) -> Result<u64, WriteFailure> {
         let storage = &*self.inner.storage;
         let mut others = lock(&self.inner.spares).ready.len();
-        let (spare, (entry, lane_writer, count)) = loop {
-            let spare = self.take_spare(writer, lane, now)?;
+        let (spare, is_borrowed, (entry, lane_writer, count)) = loop {
+            let (spare, is_borrowed) = self.take_spare(writer, lane, now)?;
             match self.write_segment(writer, lane, spare, carried) {
-                Ok(written) => break (spare, written),
+                Ok(written) => break (spare, is_borrowed, written),
                 Err(WriteFailure::NoSpace(lane)) => {
                     lock(&self.inner.spares).ready.push(spare);
                     return Err(WriteFailure::NoSpace(lane));
@@ -74,6 +74,9 @@ impl<S: Storage> Journal<S> {
             let (_, bytes) = carried.prefix_of(count);
             let durable = carried.split_front(count, bytes);
             self.publish(writer, lane, &durable, now);
+        }
+        if is_borrowed {
+            self.give_back(writer, now)?;
         }
         Ok(count as u64)
     }

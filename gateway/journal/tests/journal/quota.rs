@@ -435,3 +435,123 @@ fn sources_that_fill_a_segment_push_nothing_out() {
     let kept = numbers(&read(&journal, TELEMETRY));
     assert!(!kept.is_empty() && kept == (1..=kept.len() as u64).collect::<Vec<_>>(), "{kept:?}");
 }
+
+/// Telemetry that nobody fetches fills its quota, and the power goes in the midst of a commit: the segment that was being written is torn,
+/// and nothing is written into it any more, not even what says that the oldest is shed.
+fn torn_at_the_quota() -> MemoryStorage {
+    let disk = MemoryStorage::new();
+    let (journal, _) = open(&disk);
+    let _cursors = [RESULTS, TELEMETRY].map(|lane| journal.cursor("centre", None, lane, true).unwrap());
+    for number in 1..=100 {
+        append(&journal, TELEMETRY, journal.source("wind"), number, SIZE, true).unwrap();
+        commit_all(&journal, at(number));
+        journal.housekeep(at(number)).unwrap();
+    }
+    append(&journal, RESULTS, journal.source("finish"), 1, 100, false).unwrap();
+    commit_all(&journal, at(150));
+    append(&journal, TELEMETRY, journal.source("wind"), 101, SIZE, true).unwrap();
+    disk.cut_power_at(disk.operations() + 2);
+    assert!(journal.commit(at(151)).is_err());
+    drop((journal, _cursors));
+    // Of the seeds that tear it, one.
+    let torn = (0..50).map(|seed| {
+        let disk = disk.copy();
+        disk.restart(seed);
+        disk
+    });
+    let is_torn = |disk: &MemoryStorage| open(&disk.copy()).1.lanes.telemetry.torn_bytes > 0;
+    torn.into_iter().find(is_torn).expect("some of its pages are kept, and not all")
+}
+
+/// Telemetry from `first` on is there without a hole; what is not there any more is declared, and nothing else is.
+fn check_telemetry(journal: &Journal<MemoryStorage>, last: u64) {
+    let elements = read(journal, TELEMETRY);
+    let kept = numbers(&elements);
+    assert_eq!(kept, (kept[0]..=last).collect::<Vec<_>>());
+    let declared: u64 = elements.values().filter_map(Element::gap).map(|gap| gap.count.unwrap()).sum();
+    assert_eq!(declared, kept[0] - 1);
+}
+
+/// The segment that was being written is torn, the quota is full: the next one begins with a spare of the reserve, and the oldest segment,
+/// shed from there, takes its place. The newest telemetry is taken and the oldest is what goes.
+#[test]
+fn telemetry_sheds_its_oldest_also_where_its_last_segment_is_torn() {
+    let disk = torn_at_the_quota();
+    let (journal, recovery) = open(&disk);
+    assert!(recovery.lanes.telemetry.torn_bytes > 0);
+    let segments = files(&disk, "telemetry").len();
+    for number in 101..=160 {
+        append(&journal, TELEMETRY, journal.source("wind"), number, SIZE, false).unwrap();
+        commit_all(&journal, at(number));
+        assert_eq!(journal.status().reserve_left_bytes, journal.status().reserve_bytes, "telemetry at {number}");
+    }
+    check_telemetry(&journal, 160);
+    assert_eq!((segments, files(&disk, "telemetry").len()), (8, 8));
+}
+
+/// Wherever the power goes meanwhile, no telemetry is missing that is not declared, and no result is.
+#[test]
+fn a_cut_while_torn_telemetry_makes_room_loses_nothing_undeclared() {
+    let torn = torn_at_the_quota();
+    let run = |disk: &MemoryStorage| {
+        let Ok((journal, _)) = Journal::open(disk.clone(), config(), at(0)) else { return };
+        let _ = append(&journal, TELEMETRY, journal.source("wind"), 101, SIZE, false);
+        let _ = journal.commit(at(1));
+    };
+    let whole = torn.copy();
+    let begun = whole.operations();
+    run(&whole);
+    let operations = whole.operations() - begun;
+    assert!(operations > 10, "it begins a segment and lets one go");
+    for cut in 1..=operations {
+        for seed in 0..4 {
+            let disk = torn.copy();
+            disk.cut_power_at(disk.operations() + cut);
+            run(&disk);
+            disk.cut_power();
+            disk.restart(seed);
+            let (journal, recovery) = open(&disk);
+            assert!(recovery.lanes.telemetry.quarantined.is_empty(), "cut {cut}, seed {seed}: {recovery:?}");
+            let kept = numbers(&read(&journal, TELEMETRY));
+            check_telemetry(&journal, *kept.last().unwrap());
+            assert!(*kept.last().unwrap() >= 100);
+            assert_eq!(numbers(&read(&journal, RESULTS)), [1]);
+        }
+    }
+}
+
+/// The same on a full disk: telemetry makes way for results as if its last segment were whole, and what nobody keeps is not lost.
+#[test]
+fn torn_telemetry_makes_way_for_results_on_a_full_disk() {
+    let disk = torn_at_the_quota();
+    disk.set_capacity(Some(disk.used_bytes()));
+    let (journal, _) = open(&disk);
+    for number in 2..=40 {
+        append(&journal, RESULTS, journal.source("serial"), number, SIZE, false).unwrap();
+        journal.commit(at(300 + number)).unwrap();
+        journal.housekeep(at(300 + number)).unwrap();
+    }
+    let status = journal.status();
+    assert_eq!(status.reserve_left_bytes, status.reserve_bytes);
+    assert_eq!(numbers(&read(&journal, RESULTS)), (1..=40).collect::<Vec<_>>());
+    check_telemetry(&journal, 100);
+}
+
+/// So much of the oldest telemetry is quarantined, piece by piece, that the rest of the segment being written cannot hold the declarations of what
+/// is shed with it. The next segment holds them.
+#[test]
+fn telemetry_in_pieces_is_shed_too() {
+    let (journal, _) = open(&MemoryStorage::new());
+    let _centre = journal.cursor("centre", None, TELEMETRY, true).unwrap();
+    let put = |number: u64, size: usize| {
+        append(&journal, TELEMETRY, journal.source("wind"), number, size, true).unwrap();
+        journal.commit(at(number)).unwrap();
+        journal.housekeep(at(number)).unwrap();
+    };
+    (1..=70).for_each(|number| put(number, 3_000));
+    for piece in 1..=30 {
+        journal.declare_quarantined(TELEMETRY, Sequence(2 * piece), Sequence(2 * piece), at(100)).unwrap();
+    }
+    (71..=200).for_each(|number| put(number, SIZE));
+    check_telemetry(&journal, 200);
+}
