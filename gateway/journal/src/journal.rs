@@ -15,11 +15,12 @@ use crate::{
     catalog::Catalog,
     config::Geometry,
     cursor::CursorTable,
+    format::FileName,
     loss::OpenGap,
     retention::Spares,
     stage::{Append, AppendError, Appended, CommitDue, SourceId, Stage, StageGuard},
     storage::Storage,
-    writer::{CommitError, Writer},
+    writer::{CommitError, WriteFailure, Writer},
 };
 
 /// What is durable in each lane.
@@ -221,21 +222,19 @@ impl<S: Storage> Journal<S> {
         self.inner.catalog.read().expect("no thread panics while it holds the catalog").first_retained(lane)
     }
 
-    /// After a failed write or sync: leaves the old tails alone and begins new segments, into which what no
-    /// sync covered is written from memory, under the sequences it has. The caller waits
-    /// between attempts.
+    /// After a failed write or sync: what no sync covered is written from memory into a new segment, under the sequences it has, and the
+    /// tail that it failed in is left alone. A lane whose tail is sound goes on in it. The caller waits between attempts.
     ///
     /// # Errors
-    /// [`CommitError`] if that fails too; the journal stays halted, and nothing is lost from memory.
+    /// [`CommitError::Halted`] if the disk fails again: the journal stays halted. With [`CommitError::NoSpace`] it is reopened,
+    /// and what found no space waits for it as ever. Nothing is lost from memory.
     pub fn reopen(&self, now: Duration) -> Result<(), CommitError> {
         {
             let mut writer = lock(&self.inner.writer);
             if writer.halted.is_none() {
                 return Ok(());
             }
-            for lane in Lane::ALL {
-                self.rotate(&mut writer, lane, now).map_err(|failure| self.fail(&mut writer, failure))?;
-            }
+            self.begin_where_left(&mut writer, now).map_err(|failure| self.fail(&mut writer, failure))?;
             writer.halted = None;
             let mut stage = lock(&self.inner.stage);
             stage.halted = false;
@@ -243,6 +242,24 @@ impl<S: Storage> Journal<S> {
             stage.lanes.telemetry.no_space = false;
         }
         self.commit(now).map(|_| ())
+    }
+
+    /// Begins a segment in each lane whose last one was left. A disk that does not even take a name and `meta` again, which also settles
+    /// what a failure left of them, is spared that: attempts that fail use up no segments.
+    fn begin_where_left(&self, writer: &mut Writer<S::File>, now: Duration) -> Result<(), WriteFailure> {
+        self.inner.storage.sync_directory().map_err(WriteFailure::of("sync", "the journal's directory"))?;
+        {
+            let mut meta = lock(&self.inner.meta);
+            let slot = meta.slot.clone();
+            meta.write(slot).map_err(WriteFailure::of("write", FileName::META))?;
+        }
+        for lane in Lane::ALL {
+            if writer.lanes[lane].is_left() {
+                // Without space the first commit that finds some begins it.
+                self.rotate(writer, lane, now).or_else(WriteFailure::unless_no_space)?;
+            }
+        }
+        Ok(())
     }
 
     /// State for people and metrics.

@@ -25,6 +25,7 @@ pub(crate) struct LaneWriter<F> {
     pub(crate) file: F,
     pub(crate) generation: u64,
     pub(crate) checksum: Checksum,
+    /// Size of the file, bytes; 0 if nothing more is written into it.
     pub(crate) size: u64,
     /// Where the next commit goes.
     pub(crate) offset: u64,
@@ -154,10 +155,20 @@ impl<F: StorageFile> LaneWriter<F> {
         }
         assert!(self.offset + scratch.len() as u64 <= self.size, "a commit ends within its segment");
         let name = FileName::segment(lane, self.generation);
-        self.file.write_all_at(scratch, self.offset).map_err(WriteFailure::of("write", name))?;
-        self.file.sync_data().map_err(WriteFailure::of("sync", name))?;
+        let written = self.file.write_all_at(scratch, self.offset).map_err(WriteFailure::of("write", name));
+        let synced = written.and_then(|()| self.file.sync_data().map_err(WriteFailure::of("sync", name)));
+        synced.inspect_err(|_| self.leave())?;
         self.offset += scratch.len() as u64;
         Ok(())
+    }
+
+    /// Lets nothing more be written into the segment: the lane goes on in another.
+    pub(crate) fn leave(&mut self) {
+        (self.size, self.offset) = (0, 0);
+    }
+
+    pub(crate) fn is_left(&self) -> bool {
+        self.size == 0
     }
 }
 

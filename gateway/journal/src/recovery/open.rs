@@ -241,7 +241,7 @@ impl<S: Storage> Journal<S> {
         }
         stage.declare_holes(holes, replay.has_lost());
         if holes.iter().any(|hole| hole.count.is_none()) {
-            (writer.lanes.results.size, writer.lanes.results.offset) = (0, 0);
+            writer.lanes.results.leave();
             stage.take_behind(Lane::Results, &mut kept.results);
         }
         kept
@@ -321,7 +321,7 @@ impl<S: Storage> Journal<S> {
 
     fn write_down(&self, kept: PerLane<Batch>, skips: PerLane<Vec<Skip>>, now: Duration) -> Result<(), OpenError> {
         let mut writer = lock(&self.inner.writer);
-        if Lane::ALL.into_iter().any(|lane| writer.lanes[lane].size == 0) {
+        if Lane::ALL.into_iter().any(|lane| writer.lanes[lane].is_left()) {
             // The checkpoint of a new segment, which calls both lanes durable, names them already; where there is no space for
             // it, that of the next will.
             for lane in Lane::ALL {
@@ -348,7 +348,7 @@ impl<S: Storage> Journal<S> {
         skips: &[Skip],
         now: Duration,
     ) -> Result<(), WriteFailure> {
-        if writer.lanes[lane].size == 0 {
+        if writer.lanes[lane].is_left() {
             self.rotate(writer, lane, now)?;
         }
         for skip in skips {

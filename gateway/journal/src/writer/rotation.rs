@@ -57,6 +57,8 @@ impl<S: Storage> Journal<S> {
             }
         };
         let name = entry.name();
+        // Once the new segment has its name, what is written behind its first sequence into the old one is superseded.
+        writer.lanes[lane].leave();
         storage.rename(&spare.to_string(), &name.to_string()).map_err(WriteFailure::of("rename", spare))?;
         {
             // It has its name, and goes in its turn even if what follows fails: were younger ones gone before it, the next

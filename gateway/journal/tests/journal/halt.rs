@@ -178,3 +178,91 @@ fn an_orderly_stop_without_space_ends_all_else_well() {
     assert_eq!((summary.lanes.results.proven, summary.lanes.telemetry.proven), (durable.results, durable.telemetry));
     assert_eq!(summary.cursors[0].mark, Sequence(3));
 }
+
+/// Telemetry has filled its quota, and a page of its segment goes bad where the next commit ends. The first attempt to reopen succeeds: telemetry
+/// goes on in another segment, and sheds from there. Results, whose segment is sound, go on in it, and the reserve stays whole.
+#[test]
+fn a_bad_page_in_telemetry_costs_results_nothing() {
+    let disk = MemoryStorage::new();
+    let (journal, _) = open(&disk);
+    let _cursors = [RESULTS, TELEMETRY].map(|lane| journal.cursor("centre", None, lane, true).unwrap());
+    append(&journal, RESULTS, journal.source("finish"), 1, 100, false).unwrap();
+    for number in 1..=60 {
+        append(&journal, TELEMETRY, journal.source("wind"), number, 30_000, true).unwrap();
+        commit_all(&journal, at(number));
+        journal.housekeep(at(number)).unwrap();
+    }
+    let results = files(&disk, "results");
+    let name = files(&disk, "telemetry").pop().unwrap();
+    let end = disk.contents(&name).unwrap().iter().rposition(|&byte| byte != 0).unwrap() as u64;
+    // Where the commit ends, for a page that is written whole is no longer bad.
+    disk.unreadable(&name, end + 30_100, end + 30_100);
+    append(&journal, TELEMETRY, journal.source("wind"), 61, 30_000, true).unwrap();
+    append(&journal, RESULTS, journal.source("finish"), 2, 100, false).unwrap();
+    assert!(matches!(journal.commit(at(100)), Err(CommitError::Halted { .. })));
+    journal.reopen(at(101)).unwrap();
+    append(&journal, RESULTS, journal.source("finish"), 3, 100, false).unwrap();
+    commit_all(&journal, at(102));
+    assert_eq!(files(&disk, "results"), results);
+    let status = journal.status();
+    assert_eq!(status.reserve_left_bytes, status.reserve_bytes);
+    assert_eq!(numbers(&read(&journal, RESULTS)), [1, 2, 3]);
+    assert_eq!(numbers(&read(&journal, TELEMETRY)).last(), Some(&61));
+}
+
+/// A disk that is full, and on which a sync of results fails. Reopened, results go on in the reserve; another lane without space for a segment
+/// is no reason to stay halted.
+#[test]
+fn a_full_disk_does_not_keep_a_journal_halted() {
+    // Results fail a third time when the reserve is used up; the reserve is never telemetry's.
+    for (failing, other, times) in [(RESULTS, TELEMETRY, 3), (TELEMETRY, RESULTS, 1)] {
+        let disk = MemoryStorage::new();
+        let (journal, _) = open(&disk);
+        disk.set_capacity(Some(disk.used_bytes()));
+        journal.housekeep(at(1)).unwrap();
+        for number in 1..=times {
+            append(&journal, failing, journal.source("serial"), number, 100, false).unwrap();
+            disk.fail_at(disk.operations() + 2, Fault::Dropped);
+            assert!(matches!(journal.commit(at(number)), Err(CommitError::Halted { .. })));
+            let reopened = journal.reopen(at(10 + number));
+            assert!(
+                matches!(reopened, Ok(()) | Err(CommitError::NoSpace { .. })),
+                "{failing:?}, {number}: {reopened:?}"
+            );
+            assert_eq!(reopened.is_err(), number == times, "{failing:?}, {number}: {reopened:?}");
+            append(&journal, other, journal.source("other"), number, 100, false).unwrap();
+            let _ = journal.commit(at(20 + number));
+            assert_eq!(journal.watermarks()[other], Sequence(number), "{failing:?}");
+        }
+        disk.set_capacity(None);
+        journal.housekeep(at(30)).unwrap();
+        commit_all(&journal, at(30));
+        let all: Vec<_> = (1..=times).collect();
+        assert_eq!([failing, other].map(|lane| numbers(&read(&journal, lane))), [all.clone(), all], "{failing:?}");
+    }
+}
+
+/// A disk that takes nothing for a long time, or no changes of names, or not the file `meta`: attempts to reopen fail and fail. They use up neither
+/// quota nor reserve, so that all goes on when the disk is well again.
+#[test]
+fn failed_attempts_to_reopen_use_up_nothing() {
+    // Each of the first operations of an attempt.
+    for step in 1..=6 {
+        let disk = MemoryStorage::new();
+        let (journal, _) = open(&disk);
+        let finish = journal.source("finish");
+        append(&journal, RESULTS, finish, 1, 100, false).unwrap();
+        disk.fail_at(disk.operations() + 2, Fault::Dropped);
+        assert!(journal.commit(at(1)).is_err());
+        let before = (files(&disk, "results"), journal.status().reserve_left_bytes);
+        for attempt in 1..=20 {
+            disk.fail_at(disk.operations() + step, Fault::Refused);
+            assert!(journal.reopen(at(attempt)).is_err(), "operation {step}");
+            journal.housekeep(at(attempt)).unwrap();
+        }
+        assert_eq!((files(&disk, "results"), journal.status().reserve_left_bytes), before, "operation {step}");
+        journal.reopen(at(30)).unwrap();
+        assert_eq!(files(&disk, "results").len(), 2);
+        assert_eq!(numbers(&read(&journal, RESULTS)), [1]);
+    }
+}
