@@ -19,13 +19,16 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Takes a directory, creating it and those above it where they are missing.
+    /// Takes a directory, creating it and those above it, durably, where they are missing.
     ///
     /// # Errors
     /// Those of the file system.
     pub fn create(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
+        let named_in = parents_of_missing(&path);
         std::fs::create_dir_all(&path)?;
+        // Until these are synced a power cut takes the whole journal with all that was acknowledged.
+        named_in.iter().try_for_each(|parent| File::open(parent)?.sync_all())?;
         Ok(Self { path })
     }
 
@@ -42,6 +45,14 @@ impl Directory {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// The directories in which a name appears when a directory and those above it are created.
+fn parents_of_missing(path: &Path) -> Vec<PathBuf> {
+    let missing = path.ancestors().take_while(|directory| !directory.as_os_str().is_empty() && !directory.exists());
+    let parent =
+        |directory: &Path| directory.parent().filter(|parent| !parent.as_os_str().is_empty()).map(Path::to_owned);
+    missing.map(|directory| parent(directory).unwrap_or_else(|| PathBuf::from("."))).collect()
 }
 
 impl Storage for Directory {
@@ -124,6 +135,19 @@ impl StorageFile for File {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A power cut must not take away the name of a directory in which events were acknowledged.
+    #[test]
+    fn every_directory_that_gets_a_name_is_synced() {
+        let place = tempfile::tempdir().unwrap();
+        let under = |name: &str| place.path().join(name);
+        assert_eq!(parents_of_missing(&under("a/b/c")), [under("a/b"), under("a"), place.path().to_owned()]);
+        Directory::create(under("a")).unwrap();
+        assert_eq!(parents_of_missing(&under("a/b/c")), [under("a/b"), under("a")]);
+        Directory::create(under("a/b/c")).unwrap();
+        assert!(parents_of_missing(&under("a/b/c")).is_empty());
+        assert_eq!(parents_of_missing(Path::new("no-such/b")), [Path::new("no-such"), Path::new(".")]);
+    }
 
     /// Two processes on one journal would give one sequence to two events.
     #[test]
