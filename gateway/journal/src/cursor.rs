@@ -1,6 +1,6 @@
 //! Consumers of the journal: how far each has come, kept in slots that are overwritten in turn.
 
-use std::{collections::BTreeMap, io, time::Duration};
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use venue_schema::{
     Digest, JournalEpoch, Sequence,
@@ -42,8 +42,8 @@ pub enum CursorError {
         /// The receiver that was met.
         found: String,
     },
-    /// All slots are taken.
-    #[error("all {MAX_CURSORS} cursors are in use; forget one that is no longer needed")]
+    /// All slots are taken by cursors that are required or whose handles are kept: [`Journal::release_cursor`].
+    #[error("all {MAX_CURSORS} cursors are required or being used; release one whose consumer is gone")]
     TooMany,
     /// A name does not fit into a slot.
     #[error(
@@ -63,6 +63,19 @@ pub enum CursorError {
 struct Entry {
     slot: CursorSlot,
     dirty: bool,
+    /// Shared with the handles of the cursor, whose slot it stays while there are any.
+    held: Arc<()>,
+}
+
+impl Entry {
+    fn of(slot: CursorSlot, dirty: bool) -> Self {
+        Self { slot, dirty, held: Arc::default() }
+    }
+
+    /// It holds nothing back, and nobody would notice that its place is another's.
+    fn can_go(&self) -> bool {
+        !self.slot.required && Arc::strong_count(&self.held) == 1
+    }
 }
 
 /// All cursors and their file.
@@ -105,7 +118,7 @@ pub(crate) fn read_slots(bytes: &[u8]) -> Result<(Vec<Option<CursorSlot>>, u64),
     for pair in bytes.chunks_exact(2 * CURSOR_SLOT_BYTES as usize) {
         let (slot, damaged) = read_pair(pair)?;
         damaged_count += u64::from(damaged && slot.is_none());
-        // A removed cursor leaves an empty name behind.
+        // No cursor has an empty name.
         slots.push(slot.filter(|slot| !slot.name.is_empty()));
     }
     slots.resize(MAX_CURSORS, None);
@@ -155,7 +168,7 @@ impl<F: StorageFile> CursorTable<F> {
         let unread_bytes: u64 = bytes_unread.intervals().iter().map(|(first, last)| last - first + 1).sum();
         let damaged_count = damaged_count + unread_bytes / (2 * CURSOR_SLOT_BYTES);
         unread.note(FileName::CURSORS, &bytes_unread);
-        let entries = slots.into_iter().map(|slot| slot.map(|slot| Entry { slot, dirty: false })).collect();
+        let entries = slots.into_iter().map(|slot| slot.map(|slot| Entry::of(slot, false))).collect();
         Ok(CursorsFound { table: Self { file, written: bytes, entries, last_sync: None }, damaged_count })
     }
 
@@ -205,11 +218,25 @@ impl<F: StorageFile> CursorTable<F> {
             .map(|(index, _)| index)
     }
 
+    /// Where a new cursor of a name may stand: where none does, or else where one does that can go. One of the same name goes
+    /// first, for another receiver has taken its part; of several, the first.
+    fn place_for(&self, name: &str, lane: Lane) -> Option<usize> {
+        let free = self.entries.iter().position(Option::is_none);
+        let can_go = self.entries.iter().enumerate().filter(|(_, entry)| entry.as_ref().is_some_and(Entry::can_go));
+        let is_other = |entry: &Option<Entry>| {
+            entry.as_ref().is_none_or(|entry| entry.slot.name != name || entry.slot.lane != lane)
+        };
+        free.or_else(|| can_go.min_by_key(|(index, entry)| (is_other(entry), *index)).map(|(index, _)| index))
+    }
+
     fn slot_mut(&mut self, index: usize) -> &mut CursorSlot {
-        let entry =
-            self.entries[index].as_mut().expect("a cursor's slot stays taken as long as its handle may be used");
+        let entry = self.entries[index].as_mut().expect("a cursor's slot stays its own as long as it has a handle");
         entry.dirty = true;
         &mut entry.slot
+    }
+
+    fn entry(&self, index: usize) -> &Entry {
+        self.entries[index].as_ref().expect("a cursor's slot stays its own as long as it has a handle")
     }
 
     /// Writes the pages of all cursors that changed, and syncs them. Whole pages: one that has gone bad is mapped to another place by
@@ -249,23 +276,19 @@ impl<F: StorageFile> CursorTable<F> {
 pub struct Cursor<S: Storage> {
     journal: Journal<S>,
     index: usize,
+    /// Keeps the slot its own.
+    held: Arc<()>,
 }
 
 impl<S: Storage> Clone for Cursor<S> {
     fn clone(&self) -> Self {
-        Self { journal: self.journal.clone(), index: self.index }
+        Self { journal: self.journal.clone(), index: self.index, held: Arc::clone(&self.held) }
     }
 }
 
 impl<S: Storage> Cursor<S> {
     fn with<T>(&self, read: impl FnOnce(&CursorSlot) -> T) -> T {
-        let table = lock(&self.journal.inner.cursors);
-        read(
-            &table.entries[self.index]
-                .as_ref()
-                .expect("a cursor's slot stays taken as long as its handle may be used")
-                .slot,
-        )
+        read(&lock(&self.journal.inner.cursors).entry(self.index).slot)
     }
 
     /// Everything up to this sequence is at the consumer; and the digest after it.
@@ -335,7 +358,8 @@ impl<S: Storage> Journal<S> {
     /// The cursor of a name in a lane, made at the beginning of the epoch if there is none. Retention asks
     /// it if `required`; what it lacks of what is no longer stored by then becomes a skipped range. With a `receiver_id` it is
     /// that receiver's: an unpinned one becomes its own, and where another receiver had the name, a new one is made in its stead
-    /// and the other's no longer counts.
+    /// and the other's no longer counts. Where all slots are taken, a cursor that is not required and has no handle is forgotten
+    /// for it, one of the same name first.
     ///
     /// # Errors
     /// [`CursorError`], but for `OtherReceiver`.
@@ -365,7 +389,7 @@ impl<S: Storage> Journal<S> {
         let found = find(&table);
         let index = match found {
             Some(index) => index,
-            None => table.entries.iter().position(Option::is_none).ok_or(CursorError::TooMany)?,
+            None => table.place_for(name, lane).ok_or(CursorError::TooMany)?,
         };
         for slot in
             table.entries.iter_mut().flatten().filter(|entry| entry.slot.name == name && entry.slot.lane == lane)
@@ -375,15 +399,17 @@ impl<S: Storage> Journal<S> {
             slot.slot.required = false;
         }
         if found.is_none() {
-            table.entries[index] = Some(Entry { slot: fresh_slot(name, epoch, lane), dirty: true });
+            let revision = table.entries[index].as_ref().map_or(0, |gone| gone.slot.revision);
+            table.entries[index] = Some(Entry::of(CursorSlot { revision, ..fresh_slot(name, epoch, lane) }, true));
         }
         let slot = table.slot_mut(index);
         slot.required = required;
         if let Some(id) = receiver_id {
             id.clone_into(&mut slot.receiver_id);
         }
+        let held = Arc::clone(&table.entry(index).held);
         table.write_dirty()?;
-        Ok(Cursor { journal: self.clone(), index })
+        Ok(Cursor { journal: self.clone(), index, held })
     }
 
     /// Declares what a cursor lacks that begins to count only now: it went by rule, and the next start would take it for lost. Where

@@ -2,7 +2,7 @@
 
 use super::scene::*;
 use venue_journal::{
-    Cursor, Journal,
+    Cursor, CursorError, Journal, MAX_CURSORS,
     simulated::{Fault, MemoryStorage},
 };
 use venue_schema::{Digest, Sequence};
@@ -81,4 +81,46 @@ fn a_page_of_cursors_that_goes_bad_halts_nothing() {
     assert!(recovery.findings.iter().all(|finding| finding.case != 'L' && finding.case != 'M'), "{recovery:?}");
     assert_eq!(journal.cursor("centre", None, RESULTS, true).unwrap().mark().0, Sequence(150));
     assert_eq!(journal.cursor("second", None, TELEMETRY, false).unwrap().mark().0, Sequence(1));
+}
+
+/// A receiver after another takes over under one name, more of them than there are cursors. Those that took its place are forgotten, the oldest first;
+/// the present one, other names' cursors and any that is still held are not. After a start the same are there.
+#[test]
+fn cursors_of_former_receivers_make_place_for_new_ones() {
+    let disk = MemoryStorage::new();
+    let (journal, required) = with_a_mark(&disk);
+    let tail = journal.cursor("tail", None, RESULTS, false).unwrap();
+    advance(&tail, 2);
+    drop(tail);
+    let held = journal.cursor("second", Some("receiver-0"), RESULTS, true).unwrap();
+    advance(&held, 3);
+    for receiver in 1..=2 * MAX_CURSORS {
+        journal.cursor("second", Some(&format!("receiver-{receiver}")), RESULTS, true).unwrap();
+    }
+    assert_eq!((held.mark().0, held.receiver_id().as_deref()), (Sequence(3), Some("receiver-0")));
+    drop((journal, required, held));
+    disk.kill();
+    let (journal, _) = open(&disk);
+    let mark = |name: &str, receiver: Option<&str>| {
+        let cursor = journal.cursor(name, receiver, RESULTS, true).unwrap();
+        (cursor.mark().0, cursor.receiver_id())
+    };
+    assert_eq!(mark("centre", None), (Sequence(1), None));
+    assert_eq!(mark("tail", None), (Sequence(2), None));
+    let last = format!("receiver-{}", 2 * MAX_CURSORS);
+    assert_eq!(mark("second", None), (Sequence::ZERO, Some(last)));
+    assert_eq!(mark("second", Some("receiver-0")), (Sequence(3), Some("receiver-0".to_owned())));
+}
+
+/// Cursors that count are never forgotten for another one; once one is released, it makes place.
+#[test]
+fn cursors_that_count_are_not_forgotten() {
+    let (journal, _) = open(&MemoryStorage::new());
+    for number in 0..MAX_CURSORS {
+        journal.cursor(&format!("uplink-{number}"), None, RESULTS, true).unwrap();
+    }
+    assert!(matches!(journal.cursor("another", None, RESULTS, true), Err(CursorError::TooMany)));
+    journal.release_cursor("uplink-5").unwrap();
+    journal.cursor("another", None, RESULTS, true).unwrap();
+    assert!(matches!(journal.cursor("uplink-5", None, RESULTS, true), Err(CursorError::TooMany)));
 }
