@@ -20,6 +20,8 @@ pub(crate) struct SegmentEntry {
     /// Its first sequence; it ends where the next segment starts.
     pub(crate) first: Sequence,
     pub(crate) data_start: u64,
+    /// Size of its file, bytes.
+    pub(crate) file_bytes: u64,
     /// When it was closed, or the journal opened; none while it is written.
     pub(crate) sealed_at: Option<Duration>,
     /// UTC receive times of its first and last record, as far as known, ns.

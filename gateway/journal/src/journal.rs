@@ -199,7 +199,7 @@ impl<S: Storage> Journal<S> {
         let catalog = self.inner.catalog.read().expect("no thread panics while it holds the catalog");
         let segments = &catalog.segments[lane];
         let passed = segments.partition_point(|entry| entry.first <= from).saturating_sub(1);
-        (segments.len() - passed) as u64 * self.inner.geometry.segment_bytes
+        segments[passed..].iter().map(|entry| entry.file_bytes).sum()
     }
 
     /// The gateway whose journal it is.
@@ -286,6 +286,7 @@ impl<S: Storage> Journal<S> {
 
     fn lane_status(&self, lane: Lane) -> LaneStatus {
         let segment_count = self.segment_count(lane);
+        let used_bytes = self.disk_bytes_from(lane, Sequence::ZERO);
         let first_retained = self.first_retained(lane);
         let lowest_required_mark = lock(&self.inner.cursors).lowest_required(lane);
         let stage = lock(&self.inner.stage);
@@ -295,7 +296,7 @@ impl<S: Storage> Journal<S> {
             last_durable: of.durable,
             last_staged: of.next.previous(),
             staged_bytes: of.staged_bytes,
-            used_bytes: segment_count * self.inner.geometry.segment_bytes,
+            used_bytes,
             quota_bytes: self.limit(lane) * self.inner.geometry.segment_bytes,
             segment_count,
             lowest_required_mark,

@@ -99,7 +99,7 @@ impl<S: Storage> Journal<S> {
                     break;
                 }
                 match self.retire(&mut writer, &entry, now) {
-                    Ok(()) => retired += 1,
+                    Ok(_) => retired += 1,
                     Err(WriteFailure::Failed(what, name, error)) => return Err(HousekeepError::of(what, name)(error)),
                     Err(WriteFailure::NoSpace(_)) => break,
                 }
@@ -195,43 +195,55 @@ impl<S: Storage> Journal<S> {
             }
         }
         let mut borrows = false;
+        let mut freed = None;
         if let Some(entry) = self.oldest_delivered(writer, lane) {
-            self.retire(writer, &entry, now)?;
+            freed = Some(self.retire(writer, &entry, now)?);
         } else if lane == Lane::Telemetry {
             match self.shed_oldest(writer, now) {
                 Err(WriteFailure::NoSpace(_)) if self.segment_count(lane) > 1 => borrows = true,
-                shed => shed?,
+                shed => freed = Some(shed?),
             }
         } else if self.segment_count(lane) < self.limit(lane)
             && self.segment_count(Lane::Telemetry) > LEAST_TELEMETRY_SEGMENTS
         {
             // The file system is full, not the quota: telemetry makes way for results.
-            self.make_way(writer, now)?;
+            freed = self.make_way(writer, now)?;
         }
         if lane == Lane::Results && self.segment_count(lane) >= self.limit(lane) && self.reserve_left() == 0 {
             // What is ready then is there for telemetry.
             return Err(WriteFailure::NoSpace(lane));
         }
-        // Results may take the last spares; telemetry takes the one that it has just freed, or borrows.
-        Ok((self.pop_spare(0).ok_or(WriteFailure::NoSpace(lane))?, borrows))
+        let reserve = if borrows || freed == Some(true) { 0 } else { self.inner.geometry.reserve_segments };
+        if let Some(spare) = self.pop_spare(reserve) {
+            return Ok((spare, borrows));
+        }
+        // The file of what went had another size, or could not be read: it is no spare, but a new one has its space.
+        if freed == Some(false)
+            && let Some(spare) = self.create_spare()?
+        {
+            return Ok((spare, false));
+        }
+        // Results may take the last spares.
+        let last = if lane == Lane::Results { self.pop_spare(0) } else { None };
+        Ok((last.ok_or(WriteFailure::NoSpace(lane))?, false))
     }
 
     /// Sheds the oldest telemetry segment for results, if it can be declared: where the segment that is written has no room for that,
-    /// in the next.
-    fn make_way(&self, writer: &mut Writer<S::File>, now: Duration) -> Result<(), WriteFailure> {
+    /// in the next. As [`shed_oldest`](Self::shed_oldest), or none if it cannot be declared.
+    fn make_way(&self, writer: &mut Writer<S::File>, now: Duration) -> Result<Option<bool>, WriteFailure> {
         let shed = match self.shed_oldest(writer, now) {
             Err(WriteFailure::NoSpace(_)) => {
                 self.rotate(writer, Lane::Telemetry, now).and_then(|()| self.shed_oldest(writer, now))
             }
             shed => shed,
         };
-        shed.or_else(WriteFailure::unless_no_space)
+        shed.map(Some).or_else(|failure| failure.unless_no_space().map(|()| None))
     }
 
     /// Sheds the oldest telemetry segment for a spare of the reserve that the newest was begun with. If it cannot be declared there
     /// in one piece, the next one borrows again, and goes on with it.
     pub(crate) fn give_back(&self, writer: &mut Writer<S::File>, now: Duration) -> Result<(), WriteFailure> {
-        self.shed_oldest(writer, now).or_else(WriteFailure::unless_no_space)
+        self.shed_oldest(writer, now).map(drop).or_else(WriteFailure::unless_no_space)
     }
 
     /// Takes a spare if more than `kept` are ready.
@@ -261,8 +273,8 @@ impl<S: Storage> Journal<S> {
     }
 
     /// Deletes the oldest telemetry segment; what no required cursor has passed is
-    /// declared first, durably.
-    fn shed_oldest(&self, writer: &mut Writer<S::File>, now: Duration) -> Result<(), WriteFailure> {
+    /// declared first, durably. Whether its file is a spare now.
+    fn shed_oldest(&self, writer: &mut Writer<S::File>, now: Duration) -> Result<bool, WriteFailure> {
         let lane = Lane::Telemetry;
         let passed = self.passed(lane);
         let Some((entry, last)) = self.oldest_closed(writer, lane) else { return Err(WriteFailure::NoSpace(lane)) };
@@ -318,8 +330,8 @@ impl<S: Storage> Journal<S> {
     }
 
     /// Takes a segment out of the catalog and keeps its file as a spare, where one is wanted.
-    /// Marks of cursors are durable before it goes.
-    fn retire(&self, writer: &mut Writer<S::File>, entry: &SegmentEntry, now: Duration) -> Result<(), WriteFailure> {
+    /// Marks of cursors are durable before it goes. Whether its file is a spare now.
+    fn retire(&self, writer: &mut Writer<S::File>, entry: &SegmentEntry, now: Duration) -> Result<bool, WriteFailure> {
         self.sync_cursors_now(now).map_err(WriteFailure::of("sync", FileName::CURSORS))?;
         assert_ne!(entry.generation, writer.lanes[entry.lane].generation, "a segment that is written does not go");
         {
@@ -327,7 +339,7 @@ impl<S: Storage> Journal<S> {
             catalog.segments[entry.lane].retain(|kept| kept.generation != entry.generation);
         }
         let name = entry.name();
-        self.recycle(name).map_err(|error| {
+        self.reuse(name).map_err(|error| {
             // It is retired first when it is tried again, even if only the sync of the directory is left: were a younger one
             // gone before this one is gone for good, a start might miss that one in the middle of the lane.
             let mut catalog = self.inner.catalog.write().expect("no thread panics while it holds the catalog");
@@ -339,6 +351,11 @@ impl<S: Storage> Journal<S> {
     /// Makes a spare of a file that holds nothing of value, or removes it where none is wanted. One that is gone already is made
     /// sure to stay so.
     pub(crate) fn recycle(&self, name: FileName) -> io::Result<()> {
+        self.reuse(name).map(drop)
+    }
+
+    /// The same; whether it is a spare now.
+    fn reuse(&self, name: FileName) -> io::Result<bool> {
         let storage = &*self.inner.storage;
         let number = {
             let mut spares = lock(&self.inner.spares);
@@ -355,7 +372,9 @@ impl<S: Storage> Journal<S> {
         };
         if !(wanted && fits) {
             storage.remove(&name.to_string())?;
-            return storage.sync_directory();
+            storage.sync_directory()?;
+            lock(&self.inner.spares).disk_full = false;
+            return Ok(false);
         }
         let spare = FileName::Spare(number);
         storage.rename(&name.to_string(), &spare.to_string())?;
@@ -363,10 +382,10 @@ impl<S: Storage> Journal<S> {
         self.settle_renamed()
     }
 
-    /// Makes the names of spares durable that were segments; then they are ready.
-    fn settle_renamed(&self) -> io::Result<()> {
+    /// Makes the names of spares durable that were segments; then they are ready. Whether there were any.
+    fn settle_renamed(&self) -> io::Result<bool> {
         let renamed = std::mem::take(&mut lock(&self.inner.spares).renamed);
-        let synced = self.inner.storage.sync_directory();
+        let synced = self.inner.storage.sync_directory().map(|()| !renamed.is_empty());
         let mut spares = lock(&self.inner.spares);
         if synced.is_ok() {
             spares.ready.extend(renamed)

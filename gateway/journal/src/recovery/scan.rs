@@ -216,6 +216,7 @@ impl Scan {
                     epoch,
                     first: commit.header.first_sequence,
                     data_start: offset,
+                    file_bytes: size,
                     sealed_at: Some(now),
                     receive_utc_ns: None,
                 };
@@ -279,6 +280,7 @@ fn entry_of(header: &SegmentHeader, now: Duration) -> SegmentEntry {
         epoch: header.epoch,
         first: header.first_sequence,
         data_start: header.data_start(),
+        file_bytes: header.segment_bytes,
         sealed_at: Some(now),
         receive_utc_ns: None,
     }

@@ -113,6 +113,7 @@ impl<S: Storage> Journal<S> {
             epoch,
             first: header.first_sequence,
             data_start: header.data_start(),
+            file_bytes: header.segment_bytes,
             sealed_at: None,
             receive_utc_ns: None,
         };

@@ -555,3 +555,35 @@ fn telemetry_in_pieces_is_shed_too() {
     (71..=200).for_each(|number| put(number, SIZE));
     check_telemetry(&journal, 200);
 }
+
+/// A larger quota has larger segments. Those from before hold less, and their files cannot be used again: telemetry that sheds one of them
+/// makes a new file in its place, and takes none of the reserve. The disk in use is what the files have.
+#[test]
+fn segments_of_another_size_cost_the_reserve_nothing() {
+    let disk = MemoryStorage::new();
+    let fill = |journal: &Journal<MemoryStorage>, numbers: std::ops::RangeInclusive<u64>| {
+        for number in numbers {
+            append(journal, TELEMETRY, journal.source("wind"), number, SIZE, true).unwrap();
+            commit_all(journal, at(number));
+            let status = journal.status();
+            assert_eq!(status.reserve_left_bytes, status.reserve_bytes, "{number}");
+            let files = files(&disk, "telemetry");
+            let on_disk: usize = files.iter().map(|name| disk.contents(name).unwrap().len()).sum();
+            assert_eq!(status.lanes.telemetry.used_bytes, on_disk as u64);
+            assert_eq!(journal.disk_bytes_from(TELEMETRY, Sequence(1)), on_disk as u64);
+            assert!(files.len() <= 8, "{files:?}");
+        }
+    };
+    let (journal, _) = open(&disk);
+    let cursor = journal.cursor("centre", None, TELEMETRY, true).unwrap();
+    fill(&journal, 1..=60);
+    drop((journal, cursor));
+    let mut larger = config();
+    larger.segment_bytes = 512 << 10;
+    larger.results.quota = 4 << 20;
+    larger.telemetry.quota = 4 << 20;
+    let (journal, _) = Journal::open(disk.clone(), larger, at(100)).unwrap();
+    journal.housekeep(at(100)).unwrap();
+    fill(&journal, 61..=200);
+    check_telemetry(&journal, 200);
+}
