@@ -18,6 +18,7 @@ fn after_a_failed_sync_all_is_written_again() {
         append(&journal, RESULTS, finish, 1, 5_000, true).unwrap();
         commit_all(&journal, at(0));
         append(&journal, RESULTS, finish, 2, 5_000, true).unwrap();
+        let old = files(&disk, "results").pop().unwrap();
         disk.fail_at(disk.operations() + step, fault);
         assert!(matches!(journal.commit(at(1)), Err(CommitError::Halted { .. })), "{fault:?}");
         assert_eq!(journal.watermarks().results, Sequence(1));
@@ -28,8 +29,10 @@ fn after_a_failed_sync_all_is_written_again() {
         assert_eq!(journal.wants_commit(at(1)), CommitDue::Idle);
         assert!(matches!(journal.commit(at(1)), Err(CommitError::Halted { .. })));
         assert!(journal.status().halted.is_some());
+        let left = disk.contents(&old);
         journal.reopen(at(2)).unwrap();
         commit_all(&journal, at(2));
+        assert!(disk.contents(&old) == left, "{fault:?}: nothing is written into the old tail");
         assert_eq!(journal.watermarks().results, Sequence(3));
         let before = read(&journal, RESULTS);
         assert_eq!(numbers(&before), [1, 2, 4]);

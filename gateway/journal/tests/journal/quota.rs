@@ -3,7 +3,7 @@
 use super::scene::*;
 use venue_journal::{
     Append, AppendError, Appended, CommitDue, CommitError, IdentityRef, Journal, ReadError, ReadItem,
-    simulated::MemoryStorage,
+    simulated::{Fault, MemoryStorage},
 };
 use venue_schema::{Digest, Sequence, v1};
 
@@ -516,6 +516,42 @@ fn a_cut_while_torn_telemetry_makes_room_loses_nothing_undeclared() {
             check_telemetry(&journal, *kept.last().unwrap());
             assert!(*kept.last().unwrap() >= 100);
             assert_eq!(numbers(&read(&journal, RESULTS)), [1]);
+        }
+    }
+}
+
+/// The disk fails once meanwhile, in each operation and in each way; then it is well, and at last the power goes. Nothing is missing
+/// that is not declared.
+#[test]
+fn a_fault_while_torn_telemetry_makes_room_loses_nothing_undeclared() {
+    let torn = torn_at_the_quota();
+    for fault in [Fault::Refused, Fault::Partial, Fault::Dropped] {
+        for failing in 1..=40 {
+            let disk = torn.copy();
+            let first = disk.operations();
+            disk.fail_at(first + failing, fault);
+            let journal = match Journal::open(disk.clone(), config(), at(0)) {
+                Ok((journal, _)) => journal,
+                Err(_) => {
+                    disk.kill();
+                    open(&disk).0
+                }
+            };
+            for number in 101..=112 {
+                append(&journal, TELEMETRY, journal.source("wind"), number, SIZE, false).unwrap();
+                append(&journal, RESULTS, journal.source("finish"), number, 100, false).unwrap();
+                if journal.commit(at(number)).is_err() {
+                    journal.reopen(at(number)).expect("a planned fault fails once");
+                }
+            }
+            assert!(disk.operations() > first + 40);
+            drop(journal);
+            disk.cut_power();
+            disk.restart(failing);
+            let (journal, recovery) = open(&disk);
+            assert!(recovery.lanes.telemetry.quarantined.is_empty(), "{fault:?} {failing}: {recovery:?}");
+            check_telemetry(&journal, 112);
+            assert_eq!(numbers(&read(&journal, RESULTS))[1..], (101..=112).collect::<Vec<_>>(), "{fault:?} {failing}");
         }
     }
 }
