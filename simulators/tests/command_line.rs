@@ -100,6 +100,28 @@ fn documented(head: &str) -> BTreeSet<String> {
     rows.map(|row| row.split('`').nth(1).unwrap().to_owned()).collect()
 }
 
+/// A small load: every line arrives once, and the line of JSON is as the page promises.
+#[test]
+fn a_load_says_what_is_documented() {
+    let mut load = Command::new(env!("CARGO_BIN_EXE_venue-sim"));
+    let output = load.args(["load", "alge", "latency", "--events", "500", "--json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows.iter().map(|row| row["row"].as_str().unwrap()).collect::<Vec<_>>(), ["alge", "latency"]);
+    for row in rows {
+        assert_eq!((&row["lost"], &row["duplicated"], &row["out_of_order"]), (&0.into(), &0.into(), &0.into()));
+        assert!(row["events_per_second"].as_f64().unwrap() > 0.0 && row["latency_ms"]["p50"].as_f64().unwrap() > 0.0);
+        let mut keys = BTreeSet::new();
+        collect(&row, "", &mut keys);
+        let of_bound = |key: &String| key.starts_with("figures[].goal.");
+        let of_run = |key: &String| key.strip_prefix("runs[].").is_some_and(|inner| keys.contains(inner));
+        let mut shown: BTreeSet<String> = keys.iter().filter(|key| !of_bound(key) && !of_run(key)).cloned().collect();
+        shown.extend(["figures[].goal".to_owned(), "runs[]".to_owned()]);
+        assert_eq!(shown, documented("load --json"));
+    }
+}
+
 /// A device behind a link: what its operator does comes through, is cut off, and stands
 /// in its ledger. Both say exactly what the page promises.
 #[test]

@@ -70,7 +70,8 @@ impl Figure {
             Goal::AtLeast(value) => json!({ "at_least": value }),
             Goal::AtMost(value) => json!({ "at_most": value }),
         });
-        json!({ "value": self.value, "unit": self.unit, "goal": goal, "reached": self.goal.map(|_| !self.is_missed()) })
+        let reached = self.goal.map(|_| !self.is_missed());
+        json!({ "name": self.name, "value": self.value, "unit": self.unit, "goal": goal, "reached": reached })
     }
 
     /// A line of the table.

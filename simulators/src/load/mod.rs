@@ -130,8 +130,7 @@ fn json_line(row: Row, runs: &[Run], figures: &[Figure]) -> Value {
     ordered.sort_by_key(|run| run.drives.first().map(|drive| drive.took));
     let mut line = ordered.get(ordered.len().saturating_sub(1) / 2).map_or(Value::Null, |run| of(run));
     line["row"] = row.to_string().into();
-    line["figures"] =
-        figures.iter().map(|figure| (figure.name.to_owned(), figure.json())).collect::<serde_json::Map<_, _>>().into();
+    line["figures"] = figures.iter().map(Figure::json).collect();
     line["runs"] = runs.iter().map(of).collect();
     line
 }

@@ -165,6 +165,17 @@ impl Rig {
         }
     }
 
+    /// Waits for the first result at the centre.
+    ///
+    /// # Errors
+    /// If none comes.
+    pub(super) async fn until_first_result(&self) -> anyhow::Result<()> {
+        let first = self.centre.until(|it| it.sequence(GATEWAY, "results") > 0);
+        let first = tokio::time::timeout(Duration::from_secs(60), first).await;
+        first.context("wait for a result, of which none comes")?.map(drop)?;
+        Ok(())
+    }
+
     /// Waits until the first receiver has all results.
     ///
     /// # Errors
@@ -252,12 +263,12 @@ fn latency(base: u64, written: &[Duration], marks: &Marks) -> Spread {
 }
 
 /// Where the gateway's journal is.
-pub(super) fn data_dir(folder: &Path) -> PathBuf {
-    folder.join("data")
+pub(super) fn journal_dir(folder: &Path) -> PathBuf {
+    venue_gateway::app::journal_path(&folder.join("data"))
 }
 
 fn configuration(folder: &Path, setting: &Setting, uplink_port: u16, chronometer_port: u16) -> String {
-    let data = data_dir(folder);
+    let data = folder.join("data");
     let (scheme, tls) = match setting.tls {
         true => ("https", "tls = { ca = \"ca.pem\", cert = \"gateway.pem\", key = \"gateway.key\" }\n"),
         false => ("http", ""),

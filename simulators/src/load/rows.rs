@@ -10,7 +10,7 @@ use super::{
     figure::{Figure, Goal},
     lines::Pace,
     mosquitto,
-    rig::{GATEWAY, Rig, Setting, data_dir},
+    rig::{GATEWAY, Rig, Setting, journal_dir},
     spread::{Spread, ms},
     usage::Usage,
 };
@@ -107,8 +107,8 @@ async fn with_backlog(folder: &Path, config: &LoadConfig, setting: Setting) -> a
 }
 
 async fn fill(folder: &Path, lane: Lane, count: u64) -> anyhow::Result<()> {
-    let data = data_dir(folder);
-    tokio::task::spawn_blocking(move || backlog::fill(&data, lane, count)).await?
+    let journal = journal_dir(folder);
+    tokio::task::spawn_blocking(move || backlog::fill(&journal, lane, count)).await?
 }
 
 async fn throughput(folder: &Path, config: &LoadConfig, tls: bool, goal: f64) -> anyhow::Result<Run> {
@@ -166,7 +166,7 @@ async fn drain(folder: &Path, count: u64, network: Option<Conditions>, goal: f64
     fill(folder, Lane::Results, count).await?;
     let mut rig = Rig::set(folder, &Setting { network, ..Setting::default() }).await?;
     rig.gateway.start()?;
-    rig.centre.until(|it| it.sequence(GATEWAY, "results") > 0).await?;
+    rig.until_first_result().await?;
     let (begun, first) = (rig.clock.now(), rig.centre.snapshot().sequence(GATEWAY, "results"));
     let last = rig.until_result(count).await?;
     let took = rig.clock.now() - begun;
@@ -182,11 +182,11 @@ async fn drain(folder: &Path, count: u64, network: Option<Conditions>, goal: f64
 
 async fn open(folder: &Path, count: u64) -> anyhow::Result<Run> {
     fill(folder, Lane::Results, count).await?;
-    let bytes = folder_bytes(&data_dir(folder))?;
+    let bytes = folder_bytes(&journal_dir(folder))?;
     let mut rig = Rig::set(folder, &Setting::default()).await?;
     let begun = rig.clock.now();
     rig.gateway.start()?;
-    rig.centre.until(|it| it.sequence(GATEWAY, "results") > 0).await?;
+    rig.until_first_result().await?;
     let took = rig.clock.now() - begun;
     rig.gateway.kill().await?;
     rig.centre.shutdown().await;
