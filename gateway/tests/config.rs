@@ -303,6 +303,23 @@ fn wrong_types_and_unknown_keys_are_told() {
     );
 }
 
+/// A broker's connection is tried as often as the library and the protocol can.
+#[test]
+fn a_keep_alive_that_the_library_refuses_is_told() {
+    let at = |keep_alive: &str| {
+        let topic = "[[mqtt.topic]]\nname = \"sensors\"\ndevice = \"ttn-v3\"";
+        with(&format!(
+            "source = []\nuplink = []\n[mqtt]\nbroker = \"mqtt://127.0.0.1\"\nkeep_alive = \"{keep_alive}\"\n{topic}"
+        ))
+    };
+    for keep_alive in ["4999ms", "10m1s"] {
+        check(&at(keep_alive), &["6:14 `keep_alive` is out of range (write 5s to 10m)"]);
+    }
+    for keep_alive in ["5s", "10m"] {
+        check(&at(keep_alive), &[]);
+    }
+}
+
 /// A line that is not TOML is told together with what is wrong elsewhere, and
 /// without echoes of what it hides.
 #[test]

@@ -16,6 +16,10 @@ const QUEUED_REQUESTS: usize = 4 * RECEIVE_MAXIMUM as usize;
 pub const LARGEST_PACKET_BYTES: u32 = 512 * 1024;
 /// By MQTT 3.1.1 the broker cannot be told: what is larger than this would come again for ever.
 const LARGEST_PACKET_BYTES_3_1_1: usize = 64 * 1024 * 1024;
+/// The shortest keep-alive: below it the library panics.
+pub const KEEP_ALIVE_SHORTEST: Duration = Duration::from_secs(5);
+/// The longest keep-alive.
+pub const KEEP_ALIVE_LONGEST: Duration = Duration::from_secs(600);
 /// A broker that does not answer for so long is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -396,4 +400,27 @@ fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The shortest and the longest keep-alive that the configuration takes are taken by the library, which panics at others.
+    #[test]
+    fn the_librarys_bounds_of_a_keep_alive_are_kept() {
+        for keep_alive in [KEEP_ALIVE_SHORTEST, KEEP_ALIVE_LONGEST] {
+            let options = LinkOptions {
+                client_id: "stade-1-a-results".to_owned(),
+                host: "127.0.0.1".to_owned(),
+                port: 1883,
+                credentials: None,
+                tls: None,
+                keep_alive,
+                session_expiry: Duration::from_secs(60),
+            };
+            assert_eq!(options_5(&options).keep_alive(), keep_alive);
+            assert_eq!(options_3_1_1(&options).keep_alive(), keep_alive);
+        }
+    }
 }
