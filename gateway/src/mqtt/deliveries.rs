@@ -10,14 +10,19 @@
 //! ended is never sent: the broker sends the message again, and a late acknowledgement would confirm another message
 //! that has the same id by then.
 //!
-//! A message that is sent again need not be marked so: brokers forward without DUP, and some count ids from 1. It is
-//! told by packet id, topic and payload, among the first messages of a connection that resumes its session, as many
-//! as can have been on their way. Ids recur, so later equal messages are new ones.
+//! A message that is sent again need not be marked so: brokers forward without DUP. It is told by packet id, topic and
+//! payload, among the first messages of a connection that resumes its session, and only if the broker may not have read
+//! its acknowledgement. It has read all that was sent before a ping that it answered, and all but those of the last
+//! messages that it can have on their way. What comes again comes in order and before anything new: with the first new
+//! message none is expected any more. Ids recur, so later equal messages are new ones.
+//!
+//! Some brokers count ids from 1 on each connection. Where only topic and payload are those of a message that may come
+//! again, it is taken in with the doubt.
 //!
 //! What a process that was killed had taken in is not known here: as many messages of a session that it left are taken
 //! in with the doubt.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use venue_journal::Watermarks;
 use venue_schema::v1::Lane;
@@ -47,7 +52,7 @@ impl Fingerprint {
 pub enum Receipt {
     /// It is; [`Deliveries::taken`] tells where it lies.
     New,
-    /// It is, as [`New`](Self::New), though a process before this one may have taken it in.
+    /// It is, as [`New`](Self::New), though a process before this one may have taken it in, or this one under another id.
     PerhapsResend,
     /// It was taken in when an earlier connection brought it; its acknowledgement follows.
     Resend,
@@ -69,15 +74,12 @@ pub struct Deliveries {
     connected: bool,
     /// Of this connection, in the order of receipt; not acknowledged.
     waiting: VecDeque<Delivery>,
-    /// The last of this connection, acknowledged or not: the broker may not know of the acknowledgement.
-    recent: VecDeque<Delivery>,
-    /// The last of the connection before, by packet id, and of those before it as long as nothing new came since: a
-    /// broker sends again in order, so whatever is new comes after all that is not.
-    earlier: BTreeMap<u16, Delivery>,
-    /// Something new came on this connection.
-    has_new: bool,
-    /// So many more messages of this connection may be of the one before.
-    may_resend: u16,
+    /// The last of this connection, in the order of receipt: the broker may not have read their acknowledgement.
+    unproven: VecDeque<Delivery>,
+    /// So many of this connection came before those.
+    before_unproven: u64,
+    /// What the connections before left unproven, in the order in which the broker sends it again, before anything new.
+    earlier: VecDeque<Delivery>,
     /// So many more that are taken in may have been by a process before this one.
     of_earlier_process: u16,
 }
@@ -89,10 +91,9 @@ impl Deliveries {
             receive_maximum,
             connected: false,
             waiting: VecDeque::new(),
-            recent: VecDeque::new(),
-            earlier: BTreeMap::new(),
-            has_new: false,
-            may_resend: 0,
+            unproven: VecDeque::new(),
+            before_unproven: 0,
+            earlier: VecDeque::new(),
             of_earlier_process: receive_maximum,
         }
     }
@@ -100,8 +101,7 @@ impl Deliveries {
     /// A connection stands. `session_present`: the broker goes on with the session that it kept.
     pub fn connected(&mut self, session_present: bool) {
         self.disconnected();
-        (self.connected, self.has_new) = (true, false);
-        self.may_resend = if session_present { self.receive_maximum } else { 0 };
+        (self.connected, self.before_unproven) = (true, 0);
         if !session_present {
             self.earlier.clear();
             self.of_earlier_process = 0;
@@ -110,41 +110,44 @@ impl Deliveries {
 
     /// The connection is gone: nothing of it is acknowledged any more.
     pub fn disconnected(&mut self) {
-        if !std::mem::take(&mut self.connected) {
-            return;
-        }
+        self.connected = false;
         self.waiting.clear();
-        if self.has_new {
-            self.earlier.clear();
-        }
-        self.earlier.extend(self.recent.drain(..).map(|delivery| (delivery.message.packet_id, delivery)));
+        // What is left of the earlier ones was to come again behind these.
+        self.unproven.append(&mut self.earlier);
+        std::mem::swap(&mut self.unproven, &mut self.earlier);
     }
 
     /// A message came at QoS 1.
     pub fn received(&mut self, message: Fingerprint) -> Receipt {
-        if self.may_resend == 0 {
-            return self.not_known();
+        let last_of_id = self.earlier.iter().rposition(|it| it.message.packet_id == message.packet_id);
+        if let Some(index) = last_of_id.filter(|index| self.earlier[*index].message == message) {
+            let delivery = self.earlier.drain(..=index).next_back();
+            self.remember(delivery.expect("it was found"));
+            return Receipt::Resend;
         }
-        self.may_resend -= 1;
-        let known = self.earlier.get(&message.packet_id).filter(|earlier| earlier.message == message).copied();
-        if self.may_resend == 0 {
-            self.earlier.clear();
-        }
-        let Some(delivery) = known else { return self.not_known() };
-        self.earlier.remove(&message.packet_id);
-        self.remember(delivery);
-        Receipt::Resend
-    }
-
-    fn not_known(&mut self) -> Receipt {
-        self.has_new = true;
-        if self.of_earlier_process > 0 { Receipt::PerhapsResend } else { Receipt::New }
+        let is_in_doubt = self.of_earlier_process > 0 || self.earlier_of_content(message).is_some();
+        if is_in_doubt { Receipt::PerhapsResend } else { Receipt::New }
     }
 
     /// The message that was received last was taken in, and lies at or before these places.
     pub fn taken(&mut self, message: Fingerprint, until: Watermarks) {
         self.of_earlier_process = self.of_earlier_process.saturating_sub(1);
+        match self.earlier_of_content(message) {
+            Some(index) => drop(self.earlier.drain(..=index)),
+            None => self.earlier.clear(),
+        }
         self.remember(Delivery { message, until });
+    }
+
+    /// The broker has read so many acknowledgements of this connection, and sends none of their messages again.
+    pub fn proven(&mut self, acknowledgements: u64) {
+        while self.before_unproven < acknowledgements && self.unproven.pop_front().is_some() {
+            self.before_unproven += 1;
+        }
+    }
+
+    fn earlier_of_content(&self, message: Fingerprint) -> Option<usize> {
+        self.earlier.iter().position(|it| it.message.content == message.content)
     }
 
     fn remember(&mut self, delivery: Delivery) {
@@ -152,10 +155,10 @@ impl Deliveries {
             return;
         }
         self.waiting.push_back(delivery);
-        if self.recent.len() >= usize::from(self.receive_maximum) {
-            self.recent.pop_front();
+        if self.unproven.len() >= usize::from(self.receive_maximum) {
+            self.proven(self.before_unproven + 1);
         }
-        self.recent.push_back(delivery);
+        self.unproven.push_back(delivery);
     }
 
     /// The packet id of the next message to be acknowledged, once it is on disk.
@@ -175,6 +178,8 @@ impl Deliveries {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
     use venue_schema::Sequence;
 
@@ -249,8 +254,8 @@ mod tests {
         assert_eq!(deliveries.poll_acknowledge(at(7)), Some(3));
     }
 
-    /// Ids recur: an equal value under an equal id is a new one if the session was lost, if another message had the id,
-    /// or once as many messages came as can have been on their way.
+    /// Ids recur: an equal value under an equal id is a new one if the session was lost, if another message had the id
+    /// last, once a message came that is new, or once as many messages came as can be on their way.
     #[test]
     fn a_second_equal_value_is_a_new_one() {
         let mut lost = Deliveries::new(2);
@@ -262,11 +267,67 @@ mod tests {
         let mut resumed = Deliveries::new(2);
         resumed.connected(false);
         take(&mut resumed, 1, "20.0", 1);
-        take(&mut resumed, 2, "20.0", 2);
+        take(&mut resumed, 2, "20.5", 2);
         resumed.connected(true);
         assert_eq!(take(&mut resumed, 1, "22.0", 3), Receipt::New, "another value");
-        assert_eq!(take(&mut resumed, 3, "20.0", 4), Receipt::New, "another id");
-        assert_eq!(take(&mut resumed, 2, "20.0", 5), Receipt::New, "two were on their way at most");
+        assert_eq!(take(&mut resumed, 2, "20.5", 4), Receipt::New, "what comes again comes first");
+
+        let mut many = Deliveries::new(2);
+        many.connected(false);
+        for (id, payload) in [(1, "20.0"), (2, "20.5"), (3, "21.0")] {
+            take(&mut many, id, payload, 1);
+        }
+        many.connected(true);
+        assert_eq!(take(&mut many, 1, "20.0", 2), Receipt::New, "two are on their way at most");
+    }
+
+    /// A broker that counts ids from 1 on each connection, and a rain gauge that says the same every ten seconds. The
+    /// broker has read the acknowledgements, for it answered a ping that was sent after them: each message of the next
+    /// connection is a new one, and so is each of the one after.
+    #[test]
+    fn what_the_broker_knows_to_be_acknowledged_does_not_come_again() {
+        let mut deliveries = Deliveries::new(1_024);
+        deliveries.connected(false);
+        for _ in 0..3 {
+            for id in 1..=50 {
+                assert_eq!(take(&mut deliveries, id, "dry", 1), Receipt::New);
+                assert_eq!(deliveries.poll_acknowledge(at(1)), Some(id));
+            }
+            deliveries.proven(50);
+            deliveries.connected(true);
+        }
+    }
+
+    /// The ping was sent after the first acknowledgement and before the second, which is lost.
+    #[test]
+    fn what_a_ping_does_not_prove_may_come_again() {
+        let mut deliveries = Deliveries::new(10);
+        deliveries.connected(false);
+        take(&mut deliveries, 1, "20.0", 1);
+        take(&mut deliveries, 2, "20.5", 1);
+        assert_eq!((deliveries.poll_acknowledge(at(1)), deliveries.poll_acknowledge(at(1))), (Some(1), Some(2)));
+        deliveries.proven(1);
+        deliveries.connected(true);
+        assert_eq!(take(&mut deliveries, 2, "20.5", 2), Receipt::Resend);
+        assert_eq!(take(&mut deliveries, 1, "20.0", 2), Receipt::New);
+    }
+
+    /// A broker that counts anew sends again what was not acknowledged, under other ids: it is taken in with the doubt,
+    /// also if at first there is no room for it. What follows is new.
+    #[test]
+    fn a_resend_under_another_id_is_in_doubt() {
+        let mut deliveries = Deliveries::new(10);
+        deliveries.connected(false);
+        for (id, payload) in [(1, "20.0"), (2, "20.5"), (3, "21.0")] {
+            take(&mut deliveries, id, payload, 5);
+        }
+        assert_eq!(deliveries.poll_acknowledge(at(5)), Some(1));
+        deliveries.connected(true);
+        assert_eq!(deliveries.received(message(1, "20.5")), Receipt::PerhapsResend, "and there is no room for it");
+        deliveries.connected(true);
+        assert_eq!(take(&mut deliveries, 1, "20.5", 6), Receipt::PerhapsResend);
+        assert_eq!(take(&mut deliveries, 2, "21.0", 6), Receipt::PerhapsResend);
+        assert_eq!(take(&mut deliveries, 3, "21.0", 6), Receipt::New);
     }
 
     /// A process goes on with the session of one that was killed: it cannot tell what that one took in, so the messages
@@ -309,21 +370,23 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// A broker that keeps what is not acknowledged, sends it again in order at each resumption, and loses any
-        /// acknowledgement that was on its way: every message is taken in once, whatever the cuts, and none is
-        /// acknowledged before it is on disk.
+        /// A broker that keeps what is not acknowledged, sends it again in order at each resumption, loses any
+        /// acknowledgement that was on its way, and answers pings: every message is taken in once, whatever the cuts, and
+        /// none is acknowledged before it is on disk.
         #[test]
-        fn every_message_is_taken_in_once(steps in prop::collection::vec((0..4_u8, 0..6_u64), 1..120)) {
+        fn every_message_is_taken_in_once(steps in prop::collection::vec((0..5_u8, 0..6_u64), 1..120)) {
             const RECEIVE_MAXIMUM: usize = 4;
             let mut deliveries = Deliveries::new(RECEIVE_MAXIMUM as u16);
             let (mut next_message, mut next_id, mut durable, mut places) = (0_u64, 1_u16, 0_u64, 0_u64);
-            // On the broker: message and id, in order, not known to be acknowledged.
-            let mut in_flight: VecDeque<(u64, u16)> = VecDeque::new();
+            // On the broker: message and id, in order, not known to be acknowledged; acknowledgements that it read.
+            let (mut in_flight, mut read): (VecDeque<(u64, u16)>, u64) = (VecDeque::new(), 0);
             let mut taken: BTreeMap<u64, u64> = BTreeMap::new();
             let mut deliver = |deliveries: &mut Deliveries, number: u64, id: u16| {
                 // Payloads repeat, as temperatures do.
                 let message = message(id, &format!("{}", number % 3));
-                if deliveries.received(message) == Receipt::New {
+                if deliveries.received(message) == Receipt::Resend {
+                    prop_assert!(taken.contains_key(&number), "message {} was never taken in", number);
+                } else {
                     places += 1;
                     prop_assert_eq!(taken.insert(number, places), None, "message {} was taken in twice", number);
                     deliveries.taken(message, at(places));
@@ -343,6 +406,7 @@ mod tests {
                     2 => while let Some(id) = deliveries.poll_acknowledge(at(durable)) {
                         let (_, expected) = in_flight.pop_front().expect("it was delivered");
                         prop_assert_eq!(id, expected, "in order");
+                        read += 1;
                     },
                     3 => {
                         // Acknowledgements that left, and never arrived.
@@ -351,10 +415,12 @@ mod tests {
                         }
                         deliveries.disconnected();
                         deliveries.connected(true);
+                        read = 0;
                         for &(number, id) in &in_flight {
                             deliver(&mut deliveries, number, id)?;
                         }
                     }
+                    4 => deliveries.proven(read),
                     _ => {}
                 }
             }

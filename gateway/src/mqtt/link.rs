@@ -4,7 +4,8 @@ use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 use rumqttc::{
-    AsyncClient, EventLoop, MqttOptions, QoS, SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport, v5,
+    AsyncClient, EventLoop, MqttOptions, Outgoing, QoS, SubscribeFilter, SubscribeReasonCode, TlsConfiguration,
+    Transport, v5,
 };
 
 /// The most messages at QoS 1 that the broker may have on their way, told to it by MQTT 5. By MQTT 3.1.1 the broker has
@@ -76,6 +77,11 @@ pub enum Heard {
     },
     /// A message came.
     Message(Message),
+    /// The broker answered a ping: it has read what was sent before it.
+    Answered {
+        /// Acknowledgements among that, since the connection stands.
+        acknowledgements: u64,
+    },
     /// Nothing that concerns us.
     Other,
 }
@@ -116,6 +122,15 @@ pub struct Link {
     ended: Option<LinkError>,
     /// The broker accepted the connection.
     stands: bool,
+    sent: Sent,
+}
+
+/// Acknowledgements that were sent since the connection stands.
+#[derive(Default)]
+struct Sent {
+    acknowledgements: u64,
+    /// Of them, before the last ping.
+    before_ping: u64,
 }
 
 enum Events {
@@ -163,16 +178,22 @@ impl Link {
         }
         let error = match &mut self.events {
             Events::V5(events) => match events.poll().await {
-                Ok(event) => return Ok(self.note(heard_5(event))),
+                Ok(event) => {
+                    let heard = heard_5(event, &mut self.sent);
+                    return Ok(self.note(heard));
+                }
                 Err(error) => {
-                    self.left.extend(events.state.events.drain(..).map(heard_5));
+                    self.left.extend(events.state.events.drain(..).map(|event| heard_5(event, &mut self.sent)));
                     broken_5(&error, self.stands)
                 }
             },
             Events::V3_1_1(events) => match events.poll().await {
-                Ok(event) => return Ok(self.note(heard_3_1_1(event))),
+                Ok(event) => {
+                    let heard = heard_3_1_1(event, &mut self.sent);
+                    return Ok(self.note(heard));
+                }
                 Err(error) => {
-                    self.left.extend(events.state.events.drain(..).map(heard_3_1_1));
+                    self.left.extend(events.state.events.drain(..).map(|event| heard_3_1_1(event, &mut self.sent)));
                     broken_3_1_1(&error)
                 }
             },
@@ -210,7 +231,7 @@ impl Link {
     }
 
     fn of(events: Events) -> Self {
-        Self { events, left: VecDeque::new(), ended: None, stands: false }
+        Self { events, left: VecDeque::new(), ended: None, stands: false, sent: Sent::default() }
     }
 }
 
@@ -300,10 +321,28 @@ fn options_3_1_1(options: &LinkOptions) -> MqttOptions {
     of_library
 }
 
-fn heard_5(event: v5::Event) -> Heard {
+impl Sent {
+    fn note(&mut self, outgoing: &Outgoing) {
+        match outgoing {
+            Outgoing::PubAck(_) => self.acknowledgements += 1,
+            Outgoing::PingReq => self.before_ping = self.acknowledgements,
+            _ => {}
+        }
+    }
+}
+
+fn heard_5(event: v5::Event, sent: &mut Sent) -> Heard {
     use v5::mqttbytes::v5::{Packet, SubscribeReasonCode};
     match event {
-        v5::Event::Incoming(Packet::ConnAck(answer)) => Heard::Connected { session_present: answer.session_present },
+        v5::Event::Outgoing(outgoing) => {
+            sent.note(&outgoing);
+            Heard::Other
+        }
+        v5::Event::Incoming(Packet::PingResp(_)) => Heard::Answered { acknowledgements: sent.before_ping },
+        v5::Event::Incoming(Packet::ConnAck(answer)) => {
+            *sent = Sent::default();
+            Heard::Connected { session_present: answer.session_present }
+        }
         v5::Event::Incoming(Packet::SubAck(answer)) => Heard::Subscribed {
             refused: refused(&answer.return_codes, |code| matches!(code, SubscribeReasonCode::Success(_))),
         },
@@ -317,10 +356,16 @@ fn heard_5(event: v5::Event) -> Heard {
     }
 }
 
-fn heard_3_1_1(event: rumqttc::Event) -> Heard {
+fn heard_3_1_1(event: rumqttc::Event, sent: &mut Sent) -> Heard {
     use rumqttc::Packet;
     match event {
+        rumqttc::Event::Outgoing(outgoing) => {
+            sent.note(&outgoing);
+            Heard::Other
+        }
+        rumqttc::Event::Incoming(Packet::PingResp) => Heard::Answered { acknowledgements: sent.before_ping },
         rumqttc::Event::Incoming(Packet::ConnAck(answer)) => {
+            *sent = Sent::default();
             Heard::Connected { session_present: answer.session_present }
         }
         rumqttc::Event::Incoming(Packet::SubAck(answer)) => Heard::Subscribed {

@@ -161,6 +161,7 @@ async fn receive(
             Ok(Heard::Message(message)) => {
                 take(&message, &mut *intake.borrow_mut(), &mut shared.borrow_mut());
             }
+            Ok(Heard::Answered { acknowledgements }) => shared.borrow_mut().deliveries.proven(acknowledgements),
             Ok(Heard::Other) => {}
             Err(error) => {
                 shared.borrow_mut().deliveries.disconnected();
