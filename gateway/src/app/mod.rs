@@ -134,7 +134,7 @@ impl App {
     /// Opens the journal and starts every part.
     ///
     /// # Errors
-    /// [`StartError`]; nothing runs then.
+    /// [`StartError`]; the process is to end then, for threads may run already.
     pub fn start(config: Config) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let clock = Arc::new(SystemClock::new(config.gateway.clock == ClockTrust::Trusted));

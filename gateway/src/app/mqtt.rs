@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    path::Path,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::Duration,
@@ -48,14 +48,12 @@ struct State {
 struct Session {
     /// With the topics of its lane.
     config: MqttConfig,
-    credentials: Option<Credentials>,
+    /// As its file had it when the session was started.
+    password: Option<Vec<u8>>,
     topics: Vec<SharedState>,
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
 }
-
-/// User name and password.
-type Credentials = (String, String);
 
 type SharedState = Arc<Mutex<TopicState>>;
 
@@ -82,7 +80,7 @@ impl Sessions {
     /// Starts a session for each lane that has topics, unless it runs.
     ///
     /// # Errors
-    /// If a thread cannot be started, or a file of the broker's cannot be read.
+    /// If a thread cannot be started.
     pub(super) fn start_missing<S: Storage>(
         &self,
         config: &Config,
@@ -108,7 +106,7 @@ impl Sessions {
         let is_unwanted = |session: &mut Session| {
             let same = wanted.iter().find(|mqtt| session.config == **mqtt);
             // The password may be another in the same file.
-            same.is_none_or(|mqtt| credentials(mqtt).is_ok_and(|it| it != session.credentials))
+            same.is_none_or(|mqtt| password(mqtt).is_some_and(|it| Some(it) != session.password))
         };
         stop(lock(&self.0).running.extract_if(.., is_unwanted).collect());
     }
@@ -163,8 +161,8 @@ impl Session {
         durable: &watch::Receiver<Watermarks>,
     ) -> io::Result<Self> {
         let lane = mqtt.topics[0].lane;
-        let credentials = credentials(&mqtt)?;
-        let options = session_options(config, &mqtt, lane, credentials.clone())?;
+        let password = password(&mqtt);
+        let options = session_options(config, &mqtt, lane);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let arrival = clock.arrival();
         let topics: Vec<_> = mqtt.topics.iter().map(|topic| Topic::new(config, topic, journal, &arrival)).collect();
@@ -180,7 +178,7 @@ impl Session {
             runtime.shutdown_background();
         };
         let thread = spawn(name, run)?;
-        Ok(Self { config: mqtt, credentials, topics: states, stop, thread })
+        Ok(Self { config: mqtt, password, topics: states, stop, thread })
     }
 }
 
@@ -463,41 +461,16 @@ fn ended(error: &LinkError, stood: bool) -> String {
     }
 }
 
-fn credentials(mqtt: &MqttConfig) -> io::Result<Option<Credentials>> {
-    let of_file = |path: &Path, error: io::Error| io::Error::other(format!("{}: {error}", path.display()));
-    Ok(match (&mqtt.username, &mqtt.password_file) {
-        (Some(name), Some(path)) => {
-            let password = std::fs::read_to_string(path).map_err(|error| of_file(path, error))?;
-            Some((name.clone(), password.trim_end_matches(['\r', '\n']).to_owned()))
-        }
-        (Some(name), None) => Some((name.clone(), String::new())),
-        (None, _) => None,
-    })
+/// What the file of the password holds, where there is one and it can be read.
+fn password(mqtt: &MqttConfig) -> Option<Vec<u8>> {
+    std::fs::read(mqtt.password_file.as_ref()?).ok()
 }
 
-fn session_options(
-    config: &Config,
-    mqtt: &MqttConfig,
-    lane: Lane,
-    credentials: Option<Credentials>,
-) -> io::Result<SessionOptions> {
-    let tls = mqtt.tls.as_ref().filter(|_| mqtt.broker.is_tls());
-    let identity = |tls: &crate::config::MqttTls| tls.identity.clone();
-    let tls = tls
-        .map(|tls| uplink::tls_config(&tls.ca, identity(tls).as_ref(), &[]))
-        .transpose()
-        .map_err(io::Error::other)?;
+fn session_options(config: &Config, mqtt: &MqttConfig, lane: Lane) -> SessionOptions {
     let client = mqtt.client_id.as_deref().unwrap_or(config.gateway.id.as_str());
-    Ok(SessionOptions {
-        link: LinkOptions {
-            client_id: format!("{client}-{}", lane.name()),
-            host: mqtt.broker.host().to_owned(),
-            port: mqtt.broker.port(),
-            credentials,
-            tls,
-            keep_alive: mqtt.keep_alive,
-            session_expiry: mqtt.session_expiry,
-        },
+    let (client_id, of_broker) = (format!("{client}-{}", lane.name()), mqtt.clone());
+    SessionOptions {
+        link: Box::new(move || link_options(&client_id, &of_broker)),
         version: match mqtt.protocol {
             MqttProtocol::Auto => None,
             MqttProtocol::V5 => Some(Version::V5),
@@ -505,9 +478,35 @@ fn session_options(
         },
         filters: mqtt.topics.iter().map(|topic| topic.json.mapping.filter().as_str().to_owned()).collect(),
         seed: back_off::seed(lane.name(), Duration::ZERO),
+    }
+}
+
+/// What a connection is made with, by files as they are now.
+fn link_options(client_id: &str, mqtt: &MqttConfig) -> Result<LinkOptions, LinkError> {
+    let password = |path: &PathBuf| match std::fs::read_to_string(path) {
+        Ok(password) => Ok(password.trim_end_matches(['\r', '\n']).to_owned()),
+        Err(error) => Err(LinkError::File(format!(
+            "failed to read the password in {}: {error}; let the gateway read it, or correct `mqtt.password_file`",
+            path.display()
+        ))),
+    };
+    let password = mqtt.password_file.as_ref().map(password).transpose()?.unwrap_or_default();
+    let tls = mqtt.tls.as_ref().filter(|_| mqtt.broker.is_tls());
+    let tls = tls.map(|tls| uplink::tls_config(&tls.ca, tls.identity.as_ref(), &[])).transpose();
+    Ok(LinkOptions {
+        client_id: client_id.to_owned(),
+        host: mqtt.broker.host().to_owned(),
+        port: mqtt.broker.port(),
+        credentials: mqtt.username.clone().map(|name| (name, password)),
+        tls: tls.map_err(|error| LinkError::File(error.to_string()))?,
+        keep_alive: mqtt.keep_alive,
+        session_expiry: mqtt.session_expiry,
     })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,6 +66,12 @@ struct Delivery {
     until: Watermarks,
 }
 
+impl Delivery {
+    fn is_on_disk(&self, durable: Watermarks) -> bool {
+        Lane::ALL.into_iter().all(|lane| durable[lane] >= self.until[lane])
+    }
+}
+
 /// The deliveries of one session.
 #[derive(Debug)]
 pub struct Deliveries {
@@ -163,11 +169,12 @@ impl Deliveries {
 
     /// The packet id of the next message to be acknowledged, once it is on disk.
     pub fn poll_acknowledge(&mut self, durable: Watermarks) -> Option<u16> {
-        let next = self.waiting.front()?;
-        if Lane::ALL.into_iter().any(|lane| durable[lane] < next.until[lane]) {
-            return None;
-        }
-        self.waiting.pop_front().map(|delivery| delivery.message.packet_id)
+        self.waiting.pop_front_if(|next| next.is_on_disk(durable)).map(|delivery| delivery.message.packet_id)
+    }
+
+    /// Whether messages of this connection are not on disk.
+    pub fn wait_for_disk(&self, durable: Watermarks) -> bool {
+        self.waiting.back().is_some_and(|last| !last.is_on_disk(durable))
     }
 
     /// Messages of this connection that are not acknowledged.

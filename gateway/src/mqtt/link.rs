@@ -1,4 +1,4 @@
-//! One connection after another to a broker, by MQTT 5 or 3.1.1, seen alike. The library's traps are kept in here.
+//! A connection to a broker, by MQTT 5 or 3.1.1, seen alike. The library's traps are kept in here.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -108,16 +108,18 @@ pub enum LinkError {
     /// The broker refused the connection.
     #[error("the broker refused the connection ({0}): {1}")]
     Refused(String, &'static str),
+    /// A file that it needs cannot be read, or is of no use.
+    #[error("no connection to the broker: {0}")]
+    File(String),
     /// Anything else.
     #[error("{0}")]
     Broken(String),
 }
 
-/// The receiving side. To be polled by one task alone, which does nothing else that waits.
+/// The receiving side of one connection. To be polled by one task alone, which waits for nothing else for long.
 pub struct Link {
     events: Events,
-    /// What was read before the connection ended and not given yet. Left in the library it would come after the next
-    /// connection's CONNACK, as if it were of that one.
+    /// What was read before the connection ended and not given yet: the library would make another connection first.
     left: VecDeque<Heard>,
     ended: Option<LinkError>,
     /// The broker accepted the connection.
@@ -148,7 +150,7 @@ pub enum Replies {
 }
 
 impl Link {
-    /// A link that connects when it is polled.
+    /// A link that connects when it is first polled.
     pub fn new(version: Version, options: &LinkOptions) -> (Self, Replies) {
         match version {
             Version::V5 => {
@@ -164,8 +166,9 @@ impl Link {
         }
     }
 
-    /// Waits for what the broker says next. After an error the connection is gone, with all acknowledgements that were
-    /// handed over and not sent; the next call makes another.
+    /// Waits for what the broker says next. An error is the last: the connection is gone, with all acknowledgements that
+    /// were handed over and not sent. The library would make another under the old options, and send on it what was
+    /// handed over since.
     ///
     /// # Errors
     /// [`LinkError`].
@@ -274,12 +277,12 @@ impl Replies {
         }
     }
 
-    /// Asks for the connection's end; the session stays at the broker.
-    pub fn disconnect(&self) {
-        let _ = match self {
+    /// Asks for the connection's end; the session stays at the broker. False if there is no room for it now.
+    pub fn disconnect(&self) -> bool {
+        match self {
             Self::V5(client) => client.try_disconnect().is_ok(),
             Self::V3_1_1(client) => client.try_disconnect().is_ok(),
-        };
+        }
     }
 }
 
@@ -339,10 +342,7 @@ fn heard_5(event: v5::Event, sent: &mut Sent) -> Heard {
             Heard::Other
         }
         v5::Event::Incoming(Packet::PingResp(_)) => Heard::Answered { acknowledgements: sent.before_ping },
-        v5::Event::Incoming(Packet::ConnAck(answer)) => {
-            *sent = Sent::default();
-            Heard::Connected { session_present: answer.session_present }
-        }
+        v5::Event::Incoming(Packet::ConnAck(answer)) => Heard::Connected { session_present: answer.session_present },
         v5::Event::Incoming(Packet::SubAck(answer)) => Heard::Subscribed {
             refused: refused(&answer.return_codes, |code| matches!(code, SubscribeReasonCode::Success(_))),
         },
@@ -365,7 +365,6 @@ fn heard_3_1_1(event: rumqttc::Event, sent: &mut Sent) -> Heard {
         }
         rumqttc::Event::Incoming(Packet::PingResp) => Heard::Answered { acknowledgements: sent.before_ping },
         rumqttc::Event::Incoming(Packet::ConnAck(answer)) => {
-            *sent = Sent::default();
             Heard::Connected { session_present: answer.session_present }
         }
         rumqttc::Event::Incoming(Packet::SubAck(answer)) => Heard::Subscribed {

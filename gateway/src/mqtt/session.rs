@@ -5,15 +5,14 @@
 //! task 2: PUBACKs, in order       ◄────── watermarks ◄────────┘
 //! ```
 //!
-//! Both run on one thread and share their state without waiting for each other. So between the end of a connection,
-//! when the library drops what it was to send, and the moment when [`Deliveries`] knows of it, no acknowledgement can
-//! slip in that would go out on the next connection.
+//! Both run on one thread and share their state without waiting for each other. A connection has a [`Link`] of its own,
+//! and what was handed over to be sent ends with it: an acknowledgement or a goodbye never leaves on the next one.
 
 use std::{cell::RefCell, time::Duration};
 
 use tokio::{
     sync::{Notify, watch},
-    time::sleep,
+    time::{Instant, sleep, timeout_at},
 };
 use venue_journal::Watermarks;
 
@@ -31,6 +30,9 @@ const TICK_SHORTEST: Duration = Duration::from_millis(10);
 const TICK_LONGEST: Duration = Duration::from_millis(500);
 /// A stopping session waits so long for what it has taken in to be on disk and acknowledged.
 const STOP: Duration = Duration::from_secs(2);
+
+/// The longest wait for the disk to make room for a message; shorter than any keep-alive.
+const ROOM: Duration = Duration::from_secs(2);
 
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,10 +92,10 @@ pub trait Intake {
 }
 
 /// What a session is made with.
-#[derive(Debug, Clone)]
 pub struct SessionOptions {
-    /// For each connection; read anew before it is made.
-    pub link: LinkOptions,
+    /// What a connection is made with. Asked before each, so that files are read anew; an error is told and tried again
+    /// like a broker that is not there.
+    pub link: Box<dyn Fn() -> Result<LinkOptions, LinkError> + Send>,
     /// The only version to be spoken; none: MQTT 5, or 3.1.1 where the broker does not know it.
     pub version: Option<Version>,
     /// What is subscribed to.
@@ -105,13 +107,23 @@ pub struct SessionOptions {
 /// What both tasks share.
 struct Shared {
     deliveries: Deliveries,
-    replies: Replies,
+    /// Of the connection that stands or is being made.
+    replies: Option<Replies>,
+    stands: bool,
     /// Popped, and the library had no room for it.
     unsent: Option<u16>,
     /// Nothing more is taken in on this connection: the broker keeps it, and sends it again on the next.
     refuses: bool,
+    goodbye: Goodbye,
     stops: bool,
-    said_goodbye: bool,
+}
+
+/// The end of a connection by us.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Goodbye {
+    NotYet,
+    Wanted,
+    Said,
 }
 
 /// Runs a session until told to stop.
@@ -121,98 +133,135 @@ pub async fn run(
     durable: watch::Receiver<Watermarks>,
     stop: watch::Receiver<bool>,
 ) {
-    let version = options.version.unwrap_or(Version::V5);
-    let (link, replies) = Link::new(version, &options.link);
-    let deliveries = Deliveries::new(RECEIVE_MAXIMUM);
-    let shared = Shared { deliveries, replies, unsent: None, refuses: false, stops: false, said_goodbye: false };
-    let shared = RefCell::new(shared);
+    let shared = RefCell::new(Shared::new());
     let (taken, intake) = (Notify::new(), RefCell::new(intake));
+    let receiver =
+        Receiver { options: &options, intake: &intake, shared: &shared, taken: &taken, durable: durable.clone() };
     tokio::select! {
-        () = receive(&options, version, link, &intake, &shared, &taken) => {}
+        () = receiver.run() => {}
         () = acknowledge(&shared, &taken, durable, stop) => {}
         () = tick(&intake, &taken) => {}
     }
+    let mut intake = intake.into_inner();
+    intake.event(&Event::Left);
+    intake.flush();
 }
 
-/// The library's event loop.
-async fn receive(
-    options: &SessionOptions,
-    mut version: Version,
-    mut link: Link,
-    intake: &RefCell<impl Intake>,
-    shared: &RefCell<Shared>,
-    taken: &Notify,
-) {
-    let mut back_off = BackOff::new(RETRY_FIRST, RETRY_LONGEST, options.seed);
-    let mut stands = false;
-    loop {
-        match link.poll().await {
-            Ok(Heard::Connected { session_present }) => {
-                let mut shared = shared.borrow_mut();
-                shared.deliveries.connected(session_present);
-                (shared.unsent, shared.refuses, stands) = (None, shared.stops, true);
-                shared.replies.subscribe(&options.filters);
-                intake.borrow_mut().event(&Event::Connected { version, session_present });
+/// The receiving task.
+struct Receiver<'a, I> {
+    options: &'a SessionOptions,
+    intake: &'a RefCell<I>,
+    shared: &'a RefCell<Shared>,
+    taken: &'a Notify,
+    durable: watch::Receiver<Watermarks>,
+}
+
+impl<I: Intake> Receiver<'_, I> {
+    /// Makes one connection after another, until the session stops.
+    async fn run(mut self) {
+        let mut back_off = BackOff::new(RETRY_FIRST, RETRY_LONGEST, self.options.seed);
+        let newest = self.options.version.unwrap_or(Version::V5);
+        let mut version = newest;
+        loop {
+            let mut subscribed = false;
+            let error = match (self.options.link)() {
+                Ok(options) => {
+                    let (link, replies) = Link::new(version, &options);
+                    self.shared.borrow_mut().replies = Some(replies);
+                    self.listen(link, &mut subscribed).await
+                }
+                Err(error) => error,
+            };
+            let stood = self.shared.borrow_mut().ended();
+            if self.shared.borrow().stops {
+                return;
             }
-            Ok(Heard::Subscribed { refused }) => {
+            self.intake.borrow_mut().event(&Event::Ended { error: &error, stood });
+            self.flush();
+            // Where there is no room for a message, there is none the sooner for a sound connection.
+            if subscribed && !self.shared.borrow().refuses {
                 back_off.reset();
-                intake.borrow_mut().event(&Event::Subscribed { refused: &refused });
             }
-            Ok(Heard::Message(message)) => {
-                take(&message, &mut *intake.borrow_mut(), &mut shared.borrow_mut());
+            let is_older = error == LinkError::Version(Version::V5) && version == Version::V5;
+            if self.options.version.is_none() && is_older {
+                version = Version::V3_1_1;
+            } else {
+                // The broker may have been replaced, or have hung up for another reason.
+                version = newest;
+                sleep(back_off.next()).await;
             }
-            Ok(Heard::Answered { acknowledgements }) => shared.borrow_mut().deliveries.proven(acknowledgements),
-            Ok(Heard::Other) => {}
-            Err(error) => {
-                shared.borrow_mut().deliveries.disconnected();
-                let stops = shared.borrow().stops;
-                let ended = Event::Ended { error: &error, stood: std::mem::take(&mut stands) };
-                intake.borrow_mut().event(if stops { &Event::Left } else { &ended });
-                intake.borrow_mut().flush();
-                if stops {
-                    return;
-                }
-                let is_older = error == LinkError::Version(Version::V5) && version == Version::V5;
-                if options.version.is_none() && is_older {
-                    version = Version::V3_1_1;
-                } else {
-                    // The broker may have been replaced, or have hung up for another reason.
-                    version = options.version.unwrap_or(Version::V5);
-                    sleep(back_off.next()).await;
-                }
-                if link.version() != version {
-                    let (other, replies) = Link::new(version, &options.link);
-                    (link, shared.borrow_mut().replies) = (other, replies);
-                }
-                continue;
-            }
-        }
-        if !link.has_more() {
-            intake.borrow_mut().flush();
-            taken.notify_one();
         }
     }
-}
 
-fn take(message: &Message, intake: &mut impl Intake, shared: &mut Shared) {
-    if shared.stops || (shared.refuses && message.packet_id != 0) {
-        return;
-    }
-    if message.packet_id == 0 {
-        intake.message(message, false);
-        return;
-    }
-    let fingerprint = Fingerprint::of(message.packet_id, message.topic.as_bytes(), &message.payload);
-    match shared.deliveries.received(fingerprint) {
-        Receipt::Resend => intake.resend(message),
-        receipt => match intake.message(message, receipt == Receipt::PerhapsResend) {
-            Taken::Until(until) => shared.deliveries.taken(fingerprint, until),
-            Taken::Refused => {
-                // What follows would be acknowledged before it; on the next connection all of it comes again.
-                shared.refuses = true;
-                shared.replies.disconnect();
+    /// The library's event loop, until the connection's end.
+    async fn listen(&mut self, mut link: Link, subscribed: &mut bool) -> LinkError {
+        loop {
+            match link.poll().await {
+                Ok(Heard::Connected { session_present }) => {
+                    self.shared.borrow_mut().connected(session_present, &self.options.filters);
+                    self.intake.borrow_mut().event(&Event::Connected { version: link.version(), session_present });
+                }
+                Ok(Heard::Subscribed { refused }) => {
+                    *subscribed = true;
+                    self.intake.borrow_mut().event(&Event::Subscribed { refused: &refused });
+                }
+                Ok(Heard::Message(message)) => self.take(&message).await,
+                Ok(Heard::Answered { acknowledgements }) => {
+                    self.shared.borrow_mut().deliveries.proven(acknowledgements);
+                }
+                Ok(Heard::Other) => {}
+                Err(error) => return error,
             }
-        },
+            if !link.has_more() {
+                self.flush();
+            }
+        }
+    }
+
+    /// Takes a message in. If there is no room for it while earlier ones wait for the disk, it waits with them: a disk
+    /// that is slow for a moment is no reason to have the broker send all of it again.
+    async fn take(&mut self, message: &Message) {
+        let given_up_at = Instant::now() + ROOM;
+        loop {
+            let durable = *self.durable.borrow_and_update();
+            if self.is_taken(message) {
+                return;
+            }
+            self.flush();
+            let waits = self.shared.borrow().deliveries.wait_for_disk(durable);
+            if !waits || !matches!(timeout_at(given_up_at, self.durable.changed()).await, Ok(Ok(()))) {
+                // What follows would be acknowledged before it; on the next connection all of it comes again.
+                let mut shared = self.shared.borrow_mut();
+                (shared.refuses, shared.goodbye) = (true, Goodbye::Wanted);
+                return;
+            }
+        }
+    }
+
+    /// Whether nothing more is to be done with a message; else there is no room for it.
+    fn is_taken(&self, message: &Message) -> bool {
+        let (mut shared, mut intake) = (self.shared.borrow_mut(), self.intake.borrow_mut());
+        if shared.stops || (shared.refuses && message.packet_id != 0) {
+            return true;
+        }
+        if message.packet_id == 0 {
+            intake.message(message, false);
+            return true;
+        }
+        let fingerprint = Fingerprint::of(message.packet_id, message.topic.as_bytes(), &message.payload);
+        match shared.deliveries.received(fingerprint) {
+            Receipt::Resend => intake.resend(message),
+            receipt => match intake.message(message, receipt == Receipt::PerhapsResend) {
+                Taken::Until(until) => shared.deliveries.taken(fingerprint, until),
+                Taken::Refused => return false,
+            },
+        }
+        true
+    }
+
+    fn flush(&self) {
+        self.intake.borrow_mut().flush();
+        self.taken.notify_one();
     }
 }
 
@@ -241,21 +290,17 @@ async fn acknowledge(
     let grace = sleep(STOP);
     tokio::pin!(grace);
     loop {
-        let state = {
+        let (stops, has_room) = {
             let mut shared = shared.borrow_mut();
-            let has_room = shared.acknowledge(*durable.borrow_and_update());
             if *stop.borrow() && !std::mem::replace(&mut shared.stops, true) {
                 shared.refuses = true;
                 grace.set(sleep(STOP));
             }
-            if shared.stops && has_room && shared.deliveries.unacknowledged() == 0 && !shared.said_goodbye {
-                // Behind the last acknowledgement; the event loop ends when the broker has hung up.
-                shared.said_goodbye = true;
-                shared.replies.disconnect();
+            if shared.stops && !shared.stands {
+                return;
             }
-            (shared.stops, has_room)
+            (shared.stops, shared.send(*durable.borrow_and_update()))
         };
-        let (stops, has_room) = state;
         tokio::select! {
             () = &mut grace, if stops => return,
             changed = durable.changed() => if changed.is_err() { return },
@@ -267,14 +312,72 @@ async fn acknowledge(
 }
 
 impl Shared {
-    /// Hands over what may be acknowledged; false if the library has no room for more.
-    fn acknowledge(&mut self, durable: Watermarks) -> bool {
+    fn new() -> Self {
+        Self {
+            deliveries: Deliveries::new(RECEIVE_MAXIMUM),
+            replies: None,
+            stands: false,
+            unsent: None,
+            refuses: false,
+            goodbye: Goodbye::NotYet,
+            stops: false,
+        }
+    }
+
+    /// It stands, and subscribes.
+    fn connected(&mut self, session_present: bool, filters: &[String]) {
+        self.deliveries.connected(session_present);
+        (self.stands, self.refuses, self.goodbye) = (true, self.stops, Goodbye::NotYet);
+        if let Some(replies) = &self.replies {
+            replies.subscribe(filters);
+        }
+    }
+
+    /// It is gone, with all that was handed over to be sent; whether it had stood.
+    fn ended(&mut self) -> bool {
+        self.deliveries.disconnected();
+        (self.replies, self.unsent) = (None, None);
+        std::mem::take(&mut self.stands)
+    }
+
+    /// Hands over what may be acknowledged, and behind it the goodbye; false if the library has no room for more. The
+    /// event loop ends when the broker has hung up.
+    fn send(&mut self, durable: Watermarks) -> bool {
+        let Some(replies) = &self.replies else { return true };
         while let Some(packet_id) = self.unsent.take().or_else(|| self.deliveries.poll_acknowledge(durable)) {
-            if !self.replies.acknowledge(packet_id) {
+            if !replies.acknowledge(packet_id) {
                 self.unsent = Some(packet_id);
                 return false;
             }
         }
+        if self.stops && self.deliveries.unacknowledged() == 0 && self.goodbye == Goodbye::NotYet {
+            self.goodbye = Goodbye::Wanted;
+        }
+        if self.goodbye == Goodbye::Wanted {
+            if !replies.disconnect() {
+                return false;
+            }
+            self.goodbye = Goodbye::Said;
+        }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without a connection nothing waits to be acknowledged: a stop waits for nothing.
+    #[tokio::test]
+    async fn a_session_without_a_connection_stops_at_once() {
+        let shared = RefCell::new(Shared::new());
+        let taken = Notify::new();
+        let (_durable, marks) = watch::channel(Watermarks::default());
+        let (_stop, stopping) = watch::channel(true);
+        tokio::select! {
+            biased;
+            () = acknowledge(&shared, &taken, marks, stopping) => {}
+            () = std::future::ready(()) => panic!("it waits"),
+        }
     }
 }

@@ -6,13 +6,13 @@ mod broker;
 mod scripted;
 mod subscriber;
 
-use std::time::Duration;
+use std::{sync::Mutex, time::Duration};
 
 use broker::{Broker, eventually};
 use rumqttc::{AsyncClient, Event, MqttOptions, Outgoing, Packet, QoS};
-use scripted::{DISCONNECT, PINGREQ, PUBACK, Scripted};
-use subscriber::Subscriber;
-use venue_gateway::mqtt::link::Version;
+use scripted::{DISCONNECT, PINGREQ, PUBACK, SUBSCRIBE, Scripted};
+use subscriber::{Subscriber, link_options};
+use venue_gateway::mqtt::link::{LinkError, LinkOptions, Version};
 
 /// Publishes, and waits until the broker has all of it.
 async fn publish(port: u16, qos: QoS, payloads: &[&str]) {
@@ -175,16 +175,107 @@ async fn large_messages() {
 async fn what_is_refused_comes_again_in_order() {
     let broker = Broker::start("").await;
     let mut gateway = Subscriber::subscribed(broker.port).await;
-    gateway.set_full(true);
+    gateway.set_room(0);
     publish(broker.port, QoS::AtLeastOnce, &["3.1", "3.2"]).await;
     gateway.until("refused 3.1", 2).await;
-    gateway.set_full(false);
+    gateway.set_room(u64::MAX);
     gateway.until("took 3.2", 1).await;
     gateway.sync(2);
     gateway.stop().await;
     let seen = gateway.seen.lock().unwrap();
     let taken: Vec<_> = seen.iter().filter(|it| it.starts_with("took")).collect();
     assert_eq!(taken, ["took 3.1", "took 3.2"]);
+}
+
+/// No room, for as long as it lasts: the waits between connections grow. An attempt that was let in and had to be given
+/// up again is none that succeeded.
+#[tokio::test]
+async fn a_full_disk_is_tried_less_and_less_often() {
+    let broker = Broker::start("").await;
+    let mut gateway = Subscriber::subscribed(broker.port).await;
+    gateway.set_room(0);
+    publish(broker.port, QoS::AtLeastOnce, &["3.1"]).await;
+    gateway.until("refused 3.1", 1).await;
+    let since = std::time::Instant::now();
+    gateway.until("refused 3.1", 5).await;
+    // 250 ms, 500 ms, 1 s, 2 s, each shortened by a quarter at most.
+    let least = Duration::from_millis(3_750) * 3 / 4;
+    assert!(since.elapsed() >= least, "{:?}", since.elapsed());
+    gateway.stop().await;
+}
+
+/// More than the stage holds waits for a slow disk: the connection stands, and the broker sends nothing again.
+#[tokio::test]
+async fn a_slow_disk_is_waited_for() {
+    let broker = Broker::start("").await;
+    let mut gateway = Subscriber::subscribed(broker.port).await;
+    gateway.set_room(1);
+    publish(broker.port, QoS::AtLeastOnce, &["3.1", "3.2", "3.3"]).await;
+    gateway.until("refused 3.2", 1).await;
+    gateway.sync(1);
+    gateway.until("refused 3.3", 1).await;
+    gateway.sync(2);
+    gateway.until("took 3.3", 1).await;
+    gateway.sync(3);
+    gateway.stop().await;
+    assert_eq!((gateway.count("took"), gateway.count("ended")), (3, 0));
+}
+
+/// The broker hangs up right behind a message for which there is no room. The goodbye to it would be the first that the
+/// next connection hears, and end that.
+#[tokio::test]
+async fn nothing_crosses_to_the_next_connection() {
+    let (listener, port) = Scripted::new();
+    let broker = std::thread::spawn(move || {
+        let mut first = listener.serve(false);
+        first.publish(1, "dry");
+        drop(first);
+        let (mut second, _) = listener.accept();
+        second.say(&[0x20, 2, 1, 0]);
+        let packet = second.next().unwrap();
+        assert_eq!(packet.kind, SUBSCRIBE);
+        second.say(&[0x90, 3, packet.body[0], packet.body[1], 1]);
+        second.publish(1, "dry");
+        second.expect(PUBACK);
+        second.expect(DISCONNECT);
+    });
+    let mut gateway = Subscriber::start(port, Some(Version::V3_1_1));
+    gateway.set_room(0);
+    gateway.until("ended", 1).await;
+    gateway.set_room(u64::MAX);
+    gateway.sync(1);
+    gateway.until("took dry", 1).await;
+    gateway.stop().await;
+    broker.join().unwrap();
+}
+
+/// A password that cannot be read, one that is wrong and one that is right: each connection has what is there then.
+#[tokio::test]
+async fn what_a_connection_is_made_with_is_looked_up_for_each() {
+    let (listener, port) = Scripted::new();
+    let broker = std::thread::spawn(move || {
+        let (mut refused, connect) = listener.accept();
+        assert!(connect.body.ends_with(b"the old one"));
+        refused.say(&[0x20, 2, 0, 5]);
+        let (mut granted, connect) = listener.accept();
+        assert!(connect.body.ends_with(b"the new one"));
+        granted.say(&[0x20, 2, 0, 0]);
+        granted.expect(DISCONNECT);
+    });
+    let passwords = Mutex::new([None, Some("the old one"), Some("the new one")].into_iter());
+    let link = move || {
+        let password = passwords.lock().unwrap().next().unwrap();
+        let password = password.ok_or_else(|| LinkError::File("failed to read the password".to_owned()))?;
+        let credentials = Some(("gateway".to_owned(), password.to_owned()));
+        Ok(LinkOptions { credentials, ..link_options(port, None) })
+    };
+    let mut gateway = Subscriber::start_by(Box::new(link), Some(Version::V3_1_1));
+    gateway.until("connected by MQTT 3.1.1, new session", 1).await;
+    gateway.stop().await;
+    broker.join().unwrap();
+    let seen = gateway.seen.lock().unwrap();
+    assert_eq!(seen[0], "no connection: no connection to the broker: failed to read the password");
+    assert!(seen[1].contains("NotAuthorized"), "{seen:?}");
 }
 
 /// The older protocol, where the site asks for it.

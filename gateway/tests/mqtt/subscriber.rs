@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::watch;
 use venue_gateway::mqtt::{
-    link::{LinkOptions, Message, Version},
+    link::{LinkError, LinkOptions, Message, Version},
     session::{self, Event, Intake, SessionOptions, Taken},
 };
 use venue_journal::Watermarks;
@@ -19,27 +19,32 @@ use super::broker::eventually;
 /// What the intake saw, in words.
 pub(crate) type Seen = Arc<Mutex<Vec<String>>>;
 
+/// What a session's connections are made with.
+pub(crate) type LinkSource = Box<dyn Fn() -> Result<LinkOptions, LinkError> + Send>;
+
 /// A running session.
 pub(crate) struct Subscriber {
     pub(crate) seen: Seen,
     durable: watch::Sender<Watermarks>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
-    /// While it is set, the intake refuses.
-    full: Arc<Mutex<bool>>,
+    room: Arc<Mutex<u64>>,
 }
 
 struct Recorder {
     seen: Seen,
     places: u64,
-    full: Arc<Mutex<bool>>,
+    durable: watch::Receiver<Watermarks>,
+    /// So many messages are taken in beyond what is on disk.
+    room: Arc<Mutex<u64>>,
 }
 
 impl Intake for Recorder {
     fn message(&mut self, message: &Message, perhaps_again: bool) -> Taken {
         let text = String::from_utf8_lossy(&message.payload);
         let text = if text.len() > 40 { format!("{} bytes", text.len()) } else { text.into_owned() };
-        if *self.full.lock().unwrap() && message.packet_id != 0 {
+        let staged = self.places.saturating_sub(self.durable.borrow().results.0);
+        if staged >= *self.room.lock().unwrap() && message.packet_id != 0 {
             self.say(format!("refused {text}"));
             return Taken::Refused;
         }
@@ -77,6 +82,19 @@ impl Intake for Recorder {
     }
 }
 
+/// A client of a broker on loopback.
+pub(crate) fn link_options(port: u16, tls: Option<Arc<rustls::ClientConfig>>) -> LinkOptions {
+    LinkOptions {
+        client_id: "stade-1-a-results".to_owned(),
+        host: if tls.is_some() { "localhost" } else { "127.0.0.1" }.to_owned(),
+        port,
+        credentials: None,
+        tls,
+        keep_alive: Duration::from_secs(5),
+        session_expiry: Duration::from_secs(3600),
+    }
+}
+
 impl Recorder {
     fn say(&self, text: String) {
         self.seen.lock().unwrap().push(text);
@@ -97,26 +115,22 @@ impl Subscriber {
 
     /// The same over TLS.
     pub(crate) fn start_with(port: u16, version: Option<Version>, tls: Option<Arc<rustls::ClientConfig>>) -> Self {
-        let host = if tls.is_some() { "localhost" } else { "127.0.0.1" };
-        let link = LinkOptions {
-            client_id: "stade-1-a-results".to_owned(),
-            host: host.to_owned(),
-            port,
-            credentials: None,
-            tls,
-            keep_alive: Duration::from_secs(5),
-            session_expiry: Duration::from_secs(3600),
-        };
+        let link = link_options(port, tls);
+        Self::start_by(Box::new(move || Ok(link.clone())), version)
+    }
+
+    /// With what a connection is made with.
+    pub(crate) fn start_by(link: LinkSource, version: Option<Version>) -> Self {
         let options = SessionOptions { link, version, filters: vec!["venue/+/wind".to_owned()], seed: 1 };
         let (durable, marks) = watch::channel(Watermarks::default());
         let (stop, stopping) = watch::channel(false);
-        let (seen, full) = (Seen::default(), Arc::new(Mutex::new(false)));
-        let recorder = Recorder { seen: Arc::clone(&seen), places: 0, full: Arc::clone(&full) };
+        let (seen, room) = (Seen::default(), Arc::new(Mutex::new(u64::MAX)));
+        let recorder = Recorder { seen: Arc::clone(&seen), places: 0, durable: marks.clone(), room: Arc::clone(&room) };
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(session::run(options, recorder, marks, stopping));
         });
-        Self { seen, durable, stop, thread: Some(thread), full }
+        Self { seen, durable, stop, thread: Some(thread), room }
     }
 
     /// The n-th message that was taken in, and all before it, are on disk.
@@ -124,8 +138,9 @@ impl Subscriber {
         self.durable.send_replace(Watermarks { results: Sequence(places), telemetry: Sequence::ZERO });
     }
 
-    pub(crate) fn set_full(&self, full: bool) {
-        *self.full.lock().unwrap() = full;
+    /// There is room for so many messages beyond what is on disk.
+    pub(crate) fn set_room(&self, messages: u64) {
+        *self.room.lock().unwrap() = messages;
     }
 
     /// Waits until that was seen so many times.

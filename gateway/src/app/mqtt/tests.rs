@@ -1,0 +1,99 @@
+//! The topics of a broker over a journal in memory, told what the broker does.
+
+use venue_journal::{JournalConfig, Limits, ReadItem, simulated::MemoryStorage};
+use venue_schema::{
+    GatewayId, JournalEpoch, Message as _, Sequence,
+    v1::{self, event::Content},
+};
+
+use super::*;
+
+/// A condition that does not come true within this fails the test.
+const PATIENCE: Duration = Duration::from_secs(20);
+const RAIN: &str = "[[mqtt.topic]]\nname = \"rain\"\nfilter = \"venue/+/rain\"\n\
+    mapping = { device_id = \"rain-{1}\", measurement = [{ pointer = \"/rain\", name = \"rain\" }] }\n";
+
+fn config(mqtt: &str, topics: &str) -> Config {
+    let text = format!(
+        "uplink = []\n[gateway]\nid = \"stade-1-a\"\nvenue = \"stade-1\"\ntimezone = \"UTC\"\n[mqtt]\n{mqtt}\n{topics}"
+    );
+    Config::parse("site.toml", &text, []).unwrap_or_else(|errors| panic!("{errors:?}"))
+}
+
+fn journal() -> Journal<MemoryStorage> {
+    let epoch = JournalEpoch::from_bytes([7; 16]);
+    let config = JournalConfig::new(GatewayId::new("stade-1-a").unwrap(), "stade-1", epoch);
+    Journal::open(MemoryStorage::new(), config, Duration::ZERO).unwrap().0
+}
+
+/// The telemetry's topics of a gateway, as the session's thread has them.
+struct Bench {
+    journal: Journal<MemoryStorage>,
+    intake: LaneIntake<MemoryStorage>,
+}
+
+impl Bench {
+    fn new(topics: &str) -> Self {
+        let config = config("broker = \"mqtt://127.0.0.1\"", topics);
+        let (journal, clock) = (journal(), Arc::new(SystemClock::new(true)));
+        let arrival = clock.arrival();
+        let topics = config.mqtt.as_ref().unwrap().topics.iter();
+        let topics = topics.map(|topic| Topic::new(&config, topic, &journal, &arrival)).collect();
+        let (peer, commits) = ("mqtt://127.0.0.1".to_owned(), CommitSignal::default());
+        Self { intake: LaneIntake { peer, topics, clock, commits, arrival }, journal }
+    }
+
+    /// All events so far.
+    fn events(&self) -> Vec<v1::Event> {
+        self.journal.commit(Duration::ZERO).unwrap();
+        let mut events = Vec::new();
+        for lane in Lane::ALL {
+            let (mut reader, mut from) = (self.journal.reader(lane), Sequence(1));
+            while let ReadItem::Records(run) = reader.read(from, Limits { records: 100, bytes: 1 << 20 }).unwrap() {
+                from = run.last_sequence().next();
+                events.extend(run.events().map(|event| v1::Event::decode(event).unwrap()));
+            }
+        }
+        events
+    }
+}
+
+/// The broker's authority file is half-written: the gateway starts, says what is wrong with which file, and goes on
+/// without that broker until it is mended.
+#[test]
+fn a_file_that_is_of_no_use_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, "-----BEGIN CERTIFI").unwrap();
+    let mqtt = format!("broker = \"mqtts://127.0.0.1:1\"\ntls = {{ ca = \"{}\" }}", ca.display());
+    let (config, clock) = (config(&mqtt, RAIN), Arc::new(SystemClock::new(true)));
+    let (_durable, watermarks) = watch::channel(Watermarks::default());
+    let sessions = Sessions::start(&config, &journal(), &clock, &CommitSignal::default(), &watermarks).unwrap();
+    let last_error = || sessions.status(clock.monotonic())[0].last_error.clone();
+    let give_up_at = clock.monotonic() + PATIENCE;
+    let told = loop {
+        if let Some(told) = last_error() {
+            break told;
+        }
+        assert!(clock.monotonic() < give_up_at, "nothing is told");
+        std::thread::yield_now();
+    };
+    assert!(told.starts_with("no connection to the broker: ") && told.contains("ca.pem"), "{told}");
+    sessions.stop();
+}
+
+/// Each attempt finds the same fault: it is told once, and another one again.
+#[test]
+fn a_fault_is_told_once() {
+    let mut bench = Bench::new(RAIN);
+    for reason in ["denied", "denied", "half a file"] {
+        let error = LinkError::File(reason.to_owned());
+        bench.intake.event(&Event::Ended { error: &error, stood: false });
+    }
+    let told = bench.events().into_iter().filter_map(|event| match event.content {
+        Some(Content::DeviceStatus(status)) => Some(status.text),
+        _ => None,
+    });
+    let expected = ["denied", "half a file"].map(|it| format!("no connection to the broker: {it}"));
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+}
