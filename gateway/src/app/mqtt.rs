@@ -235,6 +235,8 @@ struct Topic<S: Storage> {
     pipeline: SourcePipeline<S>,
     state: SharedState,
     silence_alarm: Option<Duration>,
+    /// The message that found no room last, which comes again next, and how many of its readings are stored.
+    begun: Option<(Message, usize)>,
     /// When a message came last, or the topic was started.
     heard_at: Duration,
 }
@@ -258,6 +260,7 @@ impl<S: Storage> Topic<S> {
             pipeline,
             state: SharedState::default(),
             silence_alarm: topic.silence_alarm,
+            begun: None,
             heard_at: arrival.received.monotonic,
         }
     }
@@ -311,16 +314,26 @@ impl<S: Storage> Topic<S> {
         if possible_duplicate {
             labels.insert("mqtt_possible_duplicate".to_owned(), "true".to_owned());
         }
+        let is_same = |begun: &Message| (&begun.topic, &begun.payload) == (&message.topic, &message.payload);
+        let begun = self.begun.take_if(|_| message.packet_id != 0).filter(|(begun, _)| is_same(begun));
         let pipeline = &mut self.pipeline;
         pipeline.message(labels, message.packet_id != 0);
-        pipeline.item(arrival, &Item::Frame { offset: 0, bytes: &message.payload });
-        match mapped {
-            Ok(readings) => {
-                readings.iter().for_each(|it| pipeline.item(arrival, &Item::Reading(it.as_reading())));
-            }
-            Err(error) => pipeline.rejected(arrival, error.kind.name(), &error.to_string(), &message.payload),
+        if begun.is_none() {
+            pipeline.item(arrival, &Item::Frame { offset: 0, bytes: &message.payload });
         }
-        if pipeline.has_refused() {
+        let stored = begun.map_or(0, |(_, stored)| stored);
+        let refused_at = match mapped {
+            Ok(readings) => (stored..readings.len()).find(|index| {
+                pipeline.item(arrival, &Item::Reading(readings[*index].as_reading()));
+                pipeline.has_refused()
+            }),
+            Err(error) => {
+                pipeline.rejected(arrival, error.kind.name(), &error.to_string(), &message.payload);
+                pipeline.has_refused().then_some(0)
+            }
+        };
+        if let Some(index) = refused_at {
+            self.begun = Some((message.clone(), index));
             return Taken::Refused;
         }
         lock(&self.state).possible_duplicates += u64::from(possible_duplicate);
@@ -402,7 +415,7 @@ impl<S: Storage> Intake for LaneIntake<S> {
                 let session = if *session_present { "the session goes on" } else { "a new session" };
                 tracing::info!(broker = peer, "connected by {}; {session}", version.name());
                 for topic in &mut self.topics {
-                    topic.pipeline.renew();
+                    topic.begun = topic.begun.take().filter(|_| *session_present);
                     // With its session the broker kept the subscriptions, and goes on with what it kept for them.
                     if *session_present {
                         topic.is_heard(&arrival, &peer, true);

@@ -115,10 +115,11 @@ impl<S: Storage> SourcePipeline<S> {
     }
 
     /// The items that follow are of a message from a broker: with labels of its own, naming their whole device, and
-    /// `refusable` if the broker keeps it until it is acknowledged.
+    /// `refusable` if the broker keeps it until it is acknowledged. Whether one is refused is asked for each.
     pub fn message(&mut self, labels: BTreeMap<String, String>, refusable: bool) {
         self.events.label(labels);
         (self.events.whole_ids, self.refusable) = (true, refusable);
+        self.waiting.renew();
     }
 
     /// A message is of no use to its mapping: it is kept as it is, with the reason. `kind` is what it is counted by.
@@ -135,11 +136,6 @@ impl<S: Storage> SourcePipeline<S> {
         let shown = &payload[..payload.len().min(REJECTED_BYTES_MAX)];
         let event = self.event(event::Content::Raw(raw), shown.to_vec(), arrival);
         self.append(Said::ByDevice, self.frame_lane(), &event, arrival);
-    }
-
-    /// A connection stands: what was refused on the one before comes again.
-    pub fn renew(&mut self) {
-        self.waiting.renew();
     }
 
     /// Whoever sends goes on where it was: nothing is dark any more. `healed`: it kept what it had to say meanwhile.
@@ -194,7 +190,7 @@ impl<S: Storage> SourcePipeline<S> {
         self.waiting.durable(self.journal.watermarks())
     }
 
-    /// Whether an item since the line came up found no room, so that its device must say it again.
+    /// Whether an item since the line came up, or the message began, found no room, so that its device must say it again.
     pub fn has_refused(&self) -> bool {
         self.waiting.refused
     }

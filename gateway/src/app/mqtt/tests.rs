@@ -22,7 +22,9 @@ fn config(mqtt: &str, topics: &str) -> Config {
 
 fn journal() -> Journal<MemoryStorage> {
     let epoch = JournalEpoch::from_bytes([7; 16]);
-    let config = JournalConfig::new(GatewayId::new("stade-1-a").unwrap(), "stade-1", epoch);
+    let mut config = JournalConfig::new(GatewayId::new("stade-1-a").unwrap(), "stade-1", epoch);
+    // Some hundred events of one topic fill the stage.
+    config.telemetry.source_share_percent = 1;
     Journal::open(MemoryStorage::new(), config, Duration::ZERO).unwrap().0
 }
 
@@ -43,6 +45,32 @@ impl Bench {
         Self { intake: LaneIntake { peer, topics, clock, commits, arrival }, journal }
     }
 
+    fn status(&mut self) -> TopicState {
+        self.intake.flush();
+        lock(&self.intake.topics[0].state).clone()
+    }
+
+    /// Values of all measurements so far.
+    fn values(&self) -> Vec<i64> {
+        let value = |event: v1::Event| match event.content? {
+            Content::Measurement(it) => match it.values[0].value {
+                Some(v1::value::Value::Integer(value)) => Some(value),
+                ref other => panic!("{other:?}"),
+            },
+            _ => None,
+        };
+        self.events().into_iter().filter_map(value).collect()
+    }
+
+    /// Takes a message in as often as it takes, each time with the stage empty: how often.
+    fn take(&mut self, message: &Message) -> usize {
+        let is_refused = |bench: &mut Self| {
+            bench.events();
+            bench.intake.message(message, false) == Taken::Refused
+        };
+        (1..100).find(|_| !is_refused(self)).expect("it is taken in at last")
+    }
+
     /// All events so far.
     fn events(&self) -> Vec<v1::Event> {
         self.journal.commit(Duration::ZERO).unwrap();
@@ -56,6 +84,10 @@ impl Bench {
         }
         events
     }
+}
+
+fn message(payload: impl Into<bytes::Bytes>) -> Message {
+    Message { packet_id: 1, retained: false, topic: "venue/a/rain".to_owned(), payload: payload.into() }
 }
 
 /// The broker's authority file is half-written: the gateway starts, says what is wrong with which file, and goes on
@@ -96,4 +128,34 @@ fn a_fault_is_told_once() {
     });
     let expected = ["denied", "half a file"].map(|it| format!("no connection to the broker: {it}"));
     assert_eq!(told.collect::<Vec<_>>(), expected);
+}
+
+/// A message of more readings than there is room for at once. Those that found room are not stored again when the
+/// message is tried again, and an equal message after it is another.
+#[test]
+fn a_message_that_is_stored_in_part_goes_on_where_it_was() {
+    let topic = RAIN.replace("device_id", "each = \"\", device_id");
+    let mut bench = Bench::new(&topic);
+    let elements: Vec<_> = (0..1_000).map(|rain| format!("{{\"rain\": {rain}}}")).collect();
+    let message = message(format!("[{}]", elements.join(",")));
+    let mut expected = Vec::new();
+    for _ in 0..2 {
+        assert!(bench.take(&message) > 1, "there is room for all of it at once");
+        expected.extend(0..1_000);
+        assert_eq!(bench.values(), expected);
+    }
+    assert_eq!(bench.status().counters.frames, 2);
+}
+
+/// With its session the broker forgot what it had to send again: an equal message is another, and stored in whole.
+#[test]
+fn a_message_of_a_new_session_is_stored_in_whole() {
+    let topic = RAIN.replace("device_id", "each = \"\", device_id");
+    let mut bench = Bench::new(&topic);
+    let message = message(format!("[{}]", vec!["{\"rain\": 1}"; 1_000].join(",")));
+    assert_eq!(bench.intake.message(&message, false), Taken::Refused);
+    let before = bench.values().len();
+    bench.intake.event(&Event::Connected { version: Version::V5, session_present: false });
+    bench.take(&message);
+    assert_eq!(bench.values().len(), before + 1_000);
 }
