@@ -265,7 +265,6 @@ impl Replies {
                 let filter = |path: &String| v5::mqttbytes::v5::Filter {
                     // A value that was retained is not told anew at each connection.
                     retain_forward_rule: v5::mqttbytes::v5::RetainForwardRule::OnNewSubscribe,
-                    preserve_retain: true,
                     ..v5::mqttbytes::v5::Filter::new(path, v5::mqttbytes::QoS::AtLeastOnce)
                 };
                 client.try_subscribe_many(filters.iter().map(filter)).is_ok()

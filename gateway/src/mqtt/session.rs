@@ -135,8 +135,14 @@ pub async fn run(
 ) {
     let shared = RefCell::new(Shared::new());
     let (taken, intake) = (Notify::new(), RefCell::new(intake));
-    let receiver =
-        Receiver { options: &options, intake: &intake, shared: &shared, taken: &taken, durable: durable.clone() };
+    let receiver = Receiver {
+        options: &options,
+        intake: &intake,
+        shared: &shared,
+        taken: &taken,
+        granted: false,
+        durable: durable.clone(),
+    };
     tokio::select! {
         () = receiver.run() => {}
         () = acknowledge(&shared, &taken, durable, stop) => {}
@@ -153,6 +159,8 @@ struct Receiver<'a, I> {
     intake: &'a RefCell<I>,
     shared: &'a RefCell<Shared>,
     taken: &'a Notify,
+    /// The broker let this process subscribe to all filters, last it was asked.
+    granted: bool,
     durable: watch::Receiver<Watermarks>,
 }
 
@@ -198,12 +206,20 @@ impl<I: Intake> Receiver<'_, I> {
         loop {
             match link.poll().await {
                 Ok(Heard::Connected { session_present }) => {
-                    self.shared.borrow_mut().connected(session_present, &self.options.filters);
-                    self.intake.borrow_mut().event(&Event::Connected { version: link.version(), session_present });
+                    let version = link.version();
+                    self.shared.borrow_mut().connected(session_present);
+                    self.intake.borrow_mut().event(&Event::Connected { version, session_present });
+                    // By MQTT 3.1.1 the broker tells all that it retained to whoever subscribes again.
+                    if session_present && self.granted && version == Version::V3_1_1 {
+                        *subscribed = true;
+                        self.subscribed(&[]);
+                    } else {
+                        self.shared.borrow().subscribe(&self.options.filters);
+                    }
                 }
                 Ok(Heard::Subscribed { refused }) => {
                     *subscribed = true;
-                    self.intake.borrow_mut().event(&Event::Subscribed { refused: &refused });
+                    self.subscribed(&refused);
                 }
                 Ok(Heard::Message(message)) => self.take(&message).await,
                 Ok(Heard::Answered { acknowledgements }) => {
@@ -216,6 +232,11 @@ impl<I: Intake> Receiver<'_, I> {
                 self.flush();
             }
         }
+    }
+
+    fn subscribed(&mut self, refused: &[usize]) {
+        self.granted = refused.is_empty();
+        self.intake.borrow_mut().event(&Event::Subscribed { refused });
     }
 
     /// Takes a message in. If there is no room for it while earlier ones wait for the disk, it waits with them: a disk
@@ -324,10 +345,13 @@ impl Shared {
         }
     }
 
-    /// It stands, and subscribes.
-    fn connected(&mut self, session_present: bool, filters: &[String]) {
+    /// The connection stands.
+    fn connected(&mut self, session_present: bool) {
         self.deliveries.connected(session_present);
         (self.stands, self.refuses, self.goodbye) = (true, self.stops, Goodbye::NotYet);
+    }
+
+    fn subscribe(&self, filters: &[String]) {
         if let Some(replies) = &self.replies {
             replies.subscribe(filters);
         }

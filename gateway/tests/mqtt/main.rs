@@ -10,17 +10,22 @@ use std::{sync::Mutex, time::Duration};
 
 use broker::{Broker, eventually};
 use rumqttc::{AsyncClient, Event, MqttOptions, Outgoing, Packet, QoS};
-use scripted::{DISCONNECT, PINGREQ, PUBACK, SUBSCRIBE, Scripted};
+use scripted::{DISCONNECT, PINGREQ, PUBACK, Scripted};
 use subscriber::{Subscriber, link_options};
 use venue_gateway::mqtt::link::{LinkError, LinkOptions, Version};
 
 /// Publishes, and waits until the broker has all of it.
 async fn publish(port: u16, qos: QoS, payloads: &[&str]) {
+    publish_as(port, qos, false, payloads).await;
+}
+
+/// The same, perhaps to be retained by the broker.
+async fn publish_as(port: u16, qos: QoS, retain: bool, payloads: &[&str]) {
     let mut options = MqttOptions::new("sensor", "127.0.0.1", port);
     options.set_keep_alive(Duration::from_secs(5)).set_max_packet_size(1 << 22, 1 << 22);
     let (client, mut events) = AsyncClient::new(options, 100);
     for payload in payloads {
-        client.publish("venue/a/wind", qos, false, payload.as_bytes()).await.unwrap();
+        client.publish("venue/a/wind", qos, retain, payload.as_bytes()).await.unwrap();
     }
     let mut gone = 0;
     while gone < payloads.len() {
@@ -227,16 +232,12 @@ async fn a_slow_disk_is_waited_for() {
 async fn nothing_crosses_to_the_next_connection() {
     let (listener, port) = Scripted::new();
     let broker = std::thread::spawn(move || {
-        let mut first = listener.serve(false);
+        let mut first = listener.serve();
         first.publish(1, "dry");
         drop(first);
-        let (mut second, _) = listener.accept();
-        second.say(&[0x20, 2, 1, 0]);
-        let packet = second.next().unwrap();
-        assert_eq!(packet.kind, SUBSCRIBE);
-        second.say(&[0x90, 3, packet.body[0], packet.body[1], 1]);
+        let mut second = listener.resume();
         second.publish(1, "dry");
-        second.expect(PUBACK);
+        assert_eq!(second.next().unwrap().kind, PUBACK);
         second.expect(DISCONNECT);
     });
     let mut gateway = Subscriber::start(port, Some(Version::V3_1_1));
@@ -291,6 +292,43 @@ async fn the_older_protocol() {
     gateway.stop().await;
 }
 
+/// A value that the broker had retained is told as such. One that comes while the gateway listens is a live one, also
+/// where its publisher has all of them retained.
+#[tokio::test]
+async fn retained_is_what_the_broker_kept() {
+    for version in [Version::V5, Version::V3_1_1] {
+        let broker = Broker::start("").await;
+        publish_as(broker.port, QoS::AtLeastOnce, true, &["3.1"]).await;
+        let mut gateway = Subscriber::start(broker.port, Some(version));
+        gateway.until("took 3.1, retained", 1).await;
+        publish_as(broker.port, QoS::AtLeastOnce, true, &["3.1"]).await;
+        gateway.until("took 3.1", 1).await;
+        gateway.stop().await;
+    }
+}
+
+/// A retained value is told once. With each connection the broker would tell it again, and a gauge that is dead would
+/// count as heard.
+#[tokio::test]
+async fn a_retained_value_does_not_come_with_each_connection() {
+    for version in [Version::V5, Version::V3_1_1] {
+        let mut broker = Broker::start("").await;
+        publish_as(broker.port, QoS::AtLeastOnce, true, &["3.1"]).await;
+        let mut gateway = Subscriber::start(broker.port, Some(version));
+        gateway.until("took 3.1, retained", 1).await;
+        gateway.sync(1);
+        for connection in 2..4 {
+            broker.stop();
+            broker.restart().await;
+            gateway.until("subscribed, 0 refused", connection).await;
+        }
+        publish(broker.port, QoS::AtLeastOnce, &["3.2"]).await;
+        gateway.until("took 3.2", 1).await;
+        gateway.stop().await;
+        assert_eq!(gateway.count("took"), 2, "{:?}", gateway.seen.lock().unwrap());
+    }
+}
+
 /// Over TLS, with a client certificate that the broker asks for. A broker whose certificate comes from another authority
 /// is not believed.
 #[tokio::test]
@@ -341,7 +379,7 @@ async fn an_older_broker_is_spoken_to_in_its_version() {
         assert_eq!(connect.body[6], 5);
         newer.say(&[0x20, 2, 0, 1]);
         drop(newer);
-        listener.serve(false).expect(DISCONNECT);
+        listener.serve().expect(DISCONNECT);
     });
     let mut gateway = Subscriber::start(port, None);
     gateway.until("connected by MQTT 3.1.1, new session", 1).await;
@@ -357,14 +395,14 @@ async fn an_older_broker_is_spoken_to_in_its_version() {
 async fn ids_that_begin_anew_hide_no_message() {
     let (listener, port) = Scripted::new();
     let broker = std::thread::spawn(move || {
-        let mut first = listener.serve(false);
+        let mut first = listener.serve();
         first.publish(1, "dry");
         first.expect(PUBACK);
         // Before it answers this one, it may not have read the acknowledgement.
         first.expect(PINGREQ);
         first.say(&[0xd0, 0]);
         drop(first);
-        let mut second = listener.serve(true);
+        let mut second = listener.resume();
         second.publish(1, "dry");
         second.expect(PUBACK);
         second.expect(DISCONNECT);

@@ -41,12 +41,19 @@ impl Scripted {
         (conversation, connect)
     }
 
-    /// Takes one up by MQTT 3.1.1, and grants its subscription.
-    pub(crate) fn serve(&self, session_present: bool) -> Conversation {
+    /// Takes one up by MQTT 3.1.1 with a new session, and grants its subscription.
+    pub(crate) fn serve(&self) -> Conversation {
         let mut conversation = self.accept().0;
-        conversation.say(&[0x20, 2, u8::from(session_present), 0]);
+        conversation.say(&[0x20, 2, 0, 0]);
         let subscribe = conversation.expect(SUBSCRIBE);
         conversation.say(&[0x90, 3, subscribe.body[0], subscribe.body[1], 1]);
+        conversation
+    }
+
+    /// Takes one up by MQTT 3.1.1 and goes on with its session, in which it had subscribed.
+    pub(crate) fn resume(&self) -> Conversation {
+        let mut conversation = self.accept().0;
+        conversation.say(&[0x20, 2, 1, 0]);
         conversation
     }
 }

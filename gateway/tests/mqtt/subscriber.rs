@@ -50,8 +50,9 @@ impl Intake for Recorder {
         }
         self.places += 1;
         let qos = if message.packet_id == 0 { " at QoS 0" } else { "" };
+        let retained = if message.retained { ", retained" } else { "" };
         let doubt = if perhaps_again { ", perhaps again" } else { "" };
-        self.say(format!("took {text}{qos}{doubt}"));
+        self.say(format!("took {text}{qos}{retained}{doubt}"));
         Taken::Until(Watermarks { results: Sequence(self.places), telemetry: Sequence::ZERO })
     }
 
