@@ -32,6 +32,9 @@ use crate::{
     uplink,
 };
 
+/// So much of a topic is shown in labels and in the log.
+const TOPIC_SHOWN_BYTES: usize = 1024;
+
 /// The sessions at the broker of a configuration.
 #[derive(Default)]
 pub(super) struct Sessions(Mutex<State>);
@@ -304,7 +307,7 @@ impl<S: Storage> Topic<S> {
         // By its keys the journal knows a message for good; what does not fit its mapping has none.
         let has_keys = mapped.as_ref().is_ok_and(|readings| readings.iter().all(|it| it.key.is_some()));
         let possible_duplicate = perhaps_again && !has_keys;
-        let mut labels = BTreeMap::from([("mqtt_topic".to_owned(), message.topic.clone())]);
+        let mut labels = BTreeMap::from([("mqtt_topic".to_owned(), shown(&message.topic))]);
         if message.packet_id == 0 {
             labels.insert("mqtt_qos".to_owned(), "0".to_owned());
         }
@@ -460,6 +463,14 @@ impl<S: Storage> Intake for LaneIntake<S> {
                 }
             }
         }
+    }
+}
+
+/// A topic as it is shown: one may have 64 KiB.
+fn shown(topic: &str) -> String {
+    match topic.floor_char_boundary(TOPIC_SHOWN_BYTES) {
+        cut if cut < topic.len() => format!("{}…", &topic[..cut]),
+        _ => topic.to_owned(),
     }
 }
 

@@ -158,6 +158,11 @@ impl EventBuilder {
         event.encode(into).expect("a vector grows");
     }
 
+    /// The bytes that [`encode`](Self::encode) makes of an event.
+    pub(super) fn encoded_len(&self, event: &v1::Event) -> usize {
+        self.shared_bytes.len() + event.encoded_len()
+    }
+
     fn shared(&self) -> v1::Event {
         v1::Event {
             venue_id: self.settings.venue_id.clone(),

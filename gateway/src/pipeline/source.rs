@@ -22,7 +22,7 @@ pub use crate::source::LineEvent;
 /// Bursts that can wait for durability one by one. Beyond it the newest two are
 /// joined: an acknowledgement may be later for it, never earlier.
 const WAITING_BURSTS: usize = 1_024;
-/// So much of a rejected message is kept, as fits into an event of the journal.
+/// So much of a rejected message is kept, and less where the journal's segments are small.
 const REJECTED_BYTES_MAX: usize = 200 * 1024;
 
 /// What came of a source's items.
@@ -40,7 +40,7 @@ pub struct Counters {
     pub skipped_bytes: u64,
     /// Events not taken because the disk is full; their device keeps them.
     pub refused: u64,
-    /// Events lost because even the reserve is full; a gap says so.
+    /// Events lost because even the reserve is full; a gap says so. What is too large for an event is not among them.
     pub lost: u64,
     /// A gap is open: since when, UTC ns where that is known.
     pub gap_since: Option<Option<i64>>,
@@ -281,6 +281,59 @@ impl<S: Storage> SourcePipeline<S> {
     /// of it has nobody else who keeps it, and may go to another lane.
     fn append(&mut self, said: Said<'_>, lane: Lane, event: &v1::Event, arrival: &Arrival) {
         let by_device = matches!(said, Said::ByDevice);
+        let mut appended = self.try_append(said, lane, event, arrival);
+        if let Err(error @ AppendError::TooLarge { limit, .. }) = appended {
+            let cut = self.cut(event, &error, limit, arrival);
+            appended = self.try_append(said, lane, &cut, arrival);
+        }
+        match appended {
+            Ok(stored) => {
+                let (Appended::Stored { lane, sequence } | Appended::Known { lane, sequence }) = stored;
+                match stored {
+                    Appended::Stored { .. } => self.counters.events += 1,
+                    Appended::Known { .. } => self.counters.known += 1,
+                }
+                if by_device {
+                    self.waiting.until(lane, sequence);
+                }
+            }
+            Err(AppendError::Lost { .. } | AppendError::TooLarge { .. }) => self.counters.lost += 1,
+            Err(AppendError::Full { .. } | AppendError::Halted) => {
+                self.counters.refused += 1;
+                self.waiting.refuse();
+            }
+        }
+    }
+
+    /// What is kept of an event that is too large: its evidence, as far as it fits, with the reason why it is no more.
+    fn cut(&mut self, event: &v1::Event, error: &AppendError, limit: usize, arrival: &Arrival) -> v1::Event {
+        let raw = match &event.content {
+            Some(event::Content::Raw(raw)) => raw.clone(),
+            _ => {
+                *self.counters.bad.entry("too_large").or_default() += 1;
+                v1::Raw {
+                    reason: v1::RawReason::BadFrame.into(),
+                    error: error.to_string(),
+                    bytes: event.evidence.len() as u64,
+                    count: 1,
+                    ..v1::Raw::default()
+                }
+            }
+        };
+        let mut cut = self.event(event::Content::Raw(raw), Vec::new(), arrival);
+        // Behind the evidence's tag and length.
+        let room = limit.saturating_sub(self.events.encoded_len(&cut) + 16);
+        cut.evidence = event.evidence.slice(..event.evidence.len().min(room));
+        cut
+    }
+
+    fn try_append(
+        &mut self,
+        said: Said<'_>,
+        lane: Lane,
+        event: &v1::Event,
+        arrival: &Arrival,
+    ) -> Result<Appended, AppendError> {
         self.encoded.clear();
         self.events.encode(event, &mut self.encoded);
         let identity = match &event.identity {
@@ -299,34 +352,16 @@ impl<S: Storage> SourcePipeline<S> {
             lane,
             source: self.source,
             identity,
-            refusable: self.refusable && by_device,
+            refusable: self.refusable && matches!(said, Said::ByDevice),
             event: &self.encoded,
             receive_utc_ns: arrival.received.utc_ns,
             receive_monotonic_ns: nanoseconds(arrival.received.monotonic),
         };
         let mut stage = self.journal.stage();
-        let appended = match said {
+        match said {
             Said::ByDevice => stage.append(append),
             Said::ByGateway => stage.append_own(append),
             Said::Gap(gap) => stage.append_gap(append, gap),
-        };
-        drop(stage);
-        match appended {
-            Ok(stored) => {
-                let (Appended::Stored { lane, sequence } | Appended::Known { lane, sequence }) = stored;
-                match stored {
-                    Appended::Stored { .. } => self.counters.events += 1,
-                    Appended::Known { .. } => self.counters.known += 1,
-                }
-                if by_device {
-                    self.waiting.until(lane, sequence);
-                }
-            }
-            Err(AppendError::Lost { .. } | AppendError::TooLarge { .. }) => self.counters.lost += 1,
-            Err(AppendError::Full { .. } | AppendError::Halted) => {
-                self.counters.refused += 1;
-                self.waiting.refuse();
-            }
         }
     }
 }

@@ -20,11 +20,10 @@ fn config(mqtt: &str, topics: &str) -> Config {
     Config::parse("site.toml", &text, []).unwrap_or_else(|errors| panic!("{errors:?}"))
 }
 
-fn journal() -> Journal<MemoryStorage> {
+fn journal(change: impl FnOnce(&mut JournalConfig)) -> Journal<MemoryStorage> {
     let epoch = JournalEpoch::from_bytes([7; 16]);
     let mut config = JournalConfig::new(GatewayId::new("stade-1-a").unwrap(), "stade-1", epoch);
-    // Some hundred events of one topic fill the stage.
-    config.telemetry.source_share_percent = 1;
+    change(&mut config);
     Journal::open(MemoryStorage::new(), config, Duration::ZERO).unwrap().0
 }
 
@@ -36,8 +35,12 @@ struct Bench {
 
 impl Bench {
     fn new(topics: &str) -> Self {
+        Self::with(topics, |_| {})
+    }
+
+    fn with(topics: &str, change: impl FnOnce(&mut JournalConfig)) -> Self {
         let config = config("broker = \"mqtt://127.0.0.1\"", topics);
-        let (journal, clock) = (journal(), Arc::new(SystemClock::new(true)));
+        let (journal, clock) = (journal(change), Arc::new(SystemClock::new(true)));
         let arrival = clock.arrival();
         let topics = config.mqtt.as_ref().unwrap().topics.iter();
         let topics = topics.map(|topic| Topic::new(&config, topic, &journal, &arrival)).collect();
@@ -100,7 +103,7 @@ fn a_file_that_is_of_no_use_stops_nothing() {
     let mqtt = format!("broker = \"mqtts://127.0.0.1:1\"\ntls = {{ ca = \"{}\" }}", ca.display());
     let (config, clock) = (config(&mqtt, RAIN), Arc::new(SystemClock::new(true)));
     let (_durable, watermarks) = watch::channel(Watermarks::default());
-    let sessions = Sessions::start(&config, &journal(), &clock, &CommitSignal::default(), &watermarks).unwrap();
+    let sessions = Sessions::start(&config, &journal(|_| {}), &clock, &CommitSignal::default(), &watermarks).unwrap();
     let last_error = || sessions.status(clock.monotonic())[0].last_error.clone();
     let give_up_at = clock.monotonic() + PATIENCE;
     let told = loop {
@@ -135,7 +138,7 @@ fn a_fault_is_told_once() {
 #[test]
 fn a_message_that_is_stored_in_part_goes_on_where_it_was() {
     let topic = RAIN.replace("device_id", "each = \"\", device_id");
-    let mut bench = Bench::new(&topic);
+    let mut bench = Bench::with(&topic, |config| config.telemetry.source_share_percent = 1);
     let elements: Vec<_> = (0..1_000).map(|rain| format!("{{\"rain\": {rain}}}")).collect();
     let message = message(format!("[{}]", elements.join(",")));
     let mut expected = Vec::new();
@@ -147,11 +150,46 @@ fn a_message_that_is_stored_in_part_goes_on_where_it_was() {
     assert_eq!(bench.status().counters.frames, 2);
 }
 
+/// A payload of almost 200 KiB, and a topic of 60 that would make it more than an event may have. The payload is kept in
+/// whole, and the topic as far as a label goes.
+#[test]
+fn a_long_topic_costs_no_message() {
+    let mut bench = Bench::new(&RAIN.replace("+/rain", "+/rain/#"));
+    let payload = format!("{{\"rain\": 1, \"note\": \"{}\"}}", "x".repeat(195 << 10));
+    let mut message = message(payload.clone());
+    message.topic = format!("venue/a/rain/{}", "é".repeat(30 << 10));
+    assert_ne!(bench.intake.message(&message, false), Taken::Refused);
+    let [event] = &bench.events()[..] else { panic!("one event") };
+    assert_eq!(event.evidence, payload);
+    assert!(matches!(event.content, Some(Content::Measurement(_))), "{:?}", event.content);
+    let topic = event.labels["mqtt_topic"].strip_suffix('…').unwrap();
+    assert!(message.topic.starts_with(topic) && topic.len() > 1_000, "{} bytes", topic.len());
+}
+
+/// Segments of a small quota hold less than the largest message that may come. It is kept as far as it fits, whether or
+/// not its mapping makes anything of it.
+#[test]
+fn a_small_journal_keeps_what_it_can_of_a_message() {
+    let mut bench = Bench::with(RAIN, |config| config.telemetry.quota = 1 << 20);
+    let sound = format!("{{\"rain\": 1, \"note\": \"{}\"}}", "x".repeat(195 << 10));
+    for (payload, error) in [(sound, "larger than the "), ("x".repeat(200 << 10), "JSON")] {
+        assert_ne!(bench.intake.message(&message(payload.clone()), false), Taken::Refused);
+        let event = bench.events().pop().unwrap();
+        let kept = event.evidence.len();
+        assert!(payload.as_bytes().starts_with(&event.evidence), "another payload");
+        assert!(kept > 170 << 10 && kept < payload.len(), "{kept} bytes");
+        let Some(Content::Raw(raw)) = &event.content else { panic!("{:?}", event.content) };
+        assert!(raw.error.contains(error) && raw.bytes == payload.len() as u64, "{raw:?}");
+    }
+    let counters = bench.status().counters;
+    assert_eq!((counters.events, counters.lost, counters.bad["too_large"]), (2, 0, 1));
+}
+
 /// With its session the broker forgot what it had to send again: an equal message is another, and stored in whole.
 #[test]
 fn a_message_of_a_new_session_is_stored_in_whole() {
     let topic = RAIN.replace("device_id", "each = \"\", device_id");
-    let mut bench = Bench::new(&topic);
+    let mut bench = Bench::with(&topic, |config| config.telemetry.source_share_percent = 1);
     let message = message(format!("[{}]", vec!["{\"rain\": 1}"; 1_000].join(",")));
     assert_eq!(bench.intake.message(&message, false), Taken::Refused);
     let before = bench.values().len();
