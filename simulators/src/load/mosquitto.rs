@@ -26,7 +26,7 @@ const FILTER: &str = "load/#";
 /// As the gateway asks for.
 const RECEIVE_MAXIMUM: u16 = 1_024;
 /// Requests that a client holds.
-const QUEUE: usize = 1_024;
+const QUEUE: usize = 4_096;
 /// Nothing for so long is the end.
 const PATIENCE: Duration = Duration::from_secs(30);
 const CONFIGURATION: &str =

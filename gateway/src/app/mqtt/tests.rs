@@ -109,7 +109,8 @@ fn a_file_that_is_of_no_use_stops_nothing() {
     let mqtt = format!("broker = \"mqtts://127.0.0.1:1\"\ntls = {{ ca = \"{}\" }}", ca.display());
     let (config, clock) = (config(&mqtt, RAIN), Arc::new(SystemClock::new(true)));
     let (_durable, watermarks) = watch::channel(Watermarks::default());
-    let sessions = Sessions::start(&config, &journal(|_| {}), &clock, &CommitSignal::default(), &watermarks).unwrap();
+    let (sessions, commits) = (Sessions::default(), CommitSignal::default());
+    sessions.start_missing(&config, &journal(|_| {}), &clock, &commits, &watermarks).unwrap();
     let last_error = || sessions.status(clock.monotonic())[0].last_error.clone();
     let give_up_at = clock.monotonic() + PATIENCE;
     let told = loop {
