@@ -12,7 +12,7 @@ use std::{cell::RefCell, time::Duration};
 
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, sleep, timeout_at},
+    time::sleep,
 };
 use venue_journal::Watermarks;
 
@@ -242,7 +242,8 @@ impl<I: Intake> Receiver<'_, I> {
     /// Takes a message in. If there is no room for it while earlier ones wait for the disk, it waits with them: a disk
     /// that is slow for a moment is no reason to have the broker send all of it again.
     async fn take(&mut self, message: &Message) {
-        let given_up_at = Instant::now() + ROOM;
+        let given_up = sleep(ROOM);
+        tokio::pin!(given_up);
         loop {
             let durable = *self.durable.borrow_and_update();
             if self.is_taken(message) {
@@ -250,7 +251,12 @@ impl<I: Intake> Receiver<'_, I> {
             }
             self.flush();
             let waits = self.shared.borrow().deliveries.wait_for_disk(durable);
-            if !waits || !matches!(timeout_at(given_up_at, self.durable.changed()).await, Ok(Ok(()))) {
+            let moves_on = tokio::select! {
+                changed = self.durable.changed(), if waits => changed.is_ok(),
+                () = &mut given_up, if waits => false,
+                else => false,
+            };
+            if !moves_on {
                 // What follows would be acknowledged before it; on the next connection all of it comes again.
                 let mut shared = self.shared.borrow_mut();
                 (shared.refuses, shared.goodbye) = (true, Goodbye::Wanted);
