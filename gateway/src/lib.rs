@@ -7,6 +7,7 @@
 
 pub mod alarm;
 pub mod app;
+mod causes;
 pub mod check;
 pub mod cli;
 pub mod clock;

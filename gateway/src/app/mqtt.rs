@@ -1,7 +1,7 @@
 //! Joins the sessions at a venue's broker to pipelines, a topic a pipeline, and tells their state.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use venue_devices::{Item, Role};
 use venue_journal::{Journal, Storage, Watermarks};
 use venue_schema::v1::Lane;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     commit::CommitSignal,
@@ -34,6 +35,9 @@ use crate::{
 
 /// So much of a topic is shown in labels and in the log.
 const TOPIC_SHOWN_BYTES: usize = 1024;
+
+/// So many topics that the configuration does not have are told in the log, each once.
+const STRAYS_TOLD: usize = 32;
 
 /// The sessions at the broker of a configuration.
 #[derive(Default)]
@@ -172,7 +176,8 @@ impl Session {
         let states = topics.iter().map(|topic| Arc::clone(&topic.state)).collect();
         let peer = mqtt.broker.to_string();
         let (clock, commits, session_present) = (Arc::clone(clock), commits.clone(), false);
-        let intake = LaneIntake { peer, topics, clock, commits, session_present, arrival };
+        let strays = Strays::default();
+        let intake = LaneIntake { peer, topics, clock, commits, session_present, strays, arrival };
         let (stop, stopping) = watch::channel(false);
         let durable = durable.clone();
         let name = if lane == Lane::Results { "mqtt-results" } else { "mqtt-telemetry" };
@@ -369,8 +374,25 @@ struct LaneIntake<S: Storage> {
     commits: CommitSignal,
     /// The broker went on with the session of the connection before.
     session_present: bool,
+    strays: Strays,
     /// Of what was read last.
     arrival: Arrival,
+}
+
+/// Messages that no topic of the configuration has.
+#[derive(Default)]
+struct Strays {
+    count: u64,
+    /// Hashes of their topics' names, the first [`STRAYS_TOLD`]; the log is told of no others.
+    told: BTreeSet<u64>,
+}
+
+impl Strays {
+    /// Counts one; whether its topic is to be told.
+    fn is_news(&mut self, topic: &str) -> bool {
+        self.count += 1;
+        self.told.len() < STRAYS_TOLD && self.told.insert(xxh3_64(topic.as_bytes()))
+    }
 }
 
 /// The topic that a message is of: the first that has it.
@@ -383,11 +405,14 @@ impl<S: Storage> Intake for LaneIntake<S> {
         self.arrival = self.clock.arrival();
         let arrival = self.arrival;
         let Some(topic) = topic_of(&mut self.topics, message) else {
-            tracing::warn!(
-                topic = message.topic,
-                "a message that no topic of the configuration has: the broker keeps a subscription of before; \
-                 end it there, or set another `client_id`"
-            );
+            if self.strays.is_news(&message.topic) {
+                tracing::warn!(
+                    topic = shown(&message.topic),
+                    "a message that no topic of the configuration has ({} so far): the broker keeps a \
+                     subscription of before; end it there, or set another `client_id`",
+                    self.strays.count
+                );
+            }
             return Taken::Until(Watermarks::default());
         };
         {

@@ -8,6 +8,8 @@ use rumqttc::{
     Transport, v5,
 };
 
+use crate::causes::causes;
+
 /// The most messages at QoS 1 that the broker may have on their way, told to it by MQTT 5. By MQTT 3.1.1 the broker has
 /// a bound of its own.
 pub const RECEIVE_MAXIMUM: u16 = 1_024;
@@ -125,6 +127,7 @@ pub struct Link {
     /// The broker accepted the connection.
     stands: bool,
     sent: Sent,
+    keep_alive: Duration,
 }
 
 /// Acknowledgements that were sent since the connection stands.
@@ -155,13 +158,13 @@ impl Link {
         match version {
             Version::V5 => {
                 let (client, events) = v5::AsyncClient::new(options_5(options), QUEUED_REQUESTS);
-                (Self::of(Events::V5(Box::new(events))), Replies::V5(client))
+                (Self::of(Events::V5(Box::new(events)), options), Replies::V5(client))
             }
             Version::V3_1_1 => {
                 let (client, mut events) = AsyncClient::new(options_3_1_1(options), QUEUED_REQUESTS);
                 events.network_options.set_connection_timeout(CONNECT_TIMEOUT.as_secs());
                 events.network_options.set_tcp_nodelay(true);
-                (Self::of(Events::V3_1_1(Box::new(events))), Replies::V3_1_1(client))
+                (Self::of(Events::V3_1_1(Box::new(events)), options), Replies::V3_1_1(client))
             }
         }
     }
@@ -182,6 +185,10 @@ impl Link {
         let error = match &mut self.events {
             Events::V5(events) => match events.poll().await {
                 Ok(event) => {
+                    // A broker that asks for none has the library ping without a pause.
+                    if events.options.keep_alive().is_zero() {
+                        events.options.set_keep_alive(self.keep_alive);
+                    }
                     let heard = heard_5(event, &mut self.sent);
                     return Ok(self.note(heard));
                 }
@@ -233,8 +240,15 @@ impl Link {
         heard
     }
 
-    fn of(events: Events) -> Self {
-        Self { events, left: VecDeque::new(), ended: None, stands: false, sent: Sent::default() }
+    fn of(events: Events, options: &LinkOptions) -> Self {
+        Self {
+            events,
+            left: VecDeque::new(),
+            ended: None,
+            stands: false,
+            sent: Sent::default(),
+            keep_alive: options.keep_alive,
+        }
     }
 }
 
@@ -396,7 +410,7 @@ pub(crate) fn broken_5(error: &v5::ConnectionError, stood: bool) -> LinkError {
         ConnectionError::ConnectionRefused(code) => LinkError::Refused(format!("{code:?}"), cure(&format!("{code:?}"))),
         // A broker of the old version answers in its own words, which are too short, and hangs up.
         ConnectionError::MqttState(StateError::Deserialization(mqttbytes::Error::Io(_))) => {
-            LinkError::Broken(with_causes(error))
+            LinkError::Broken(causes(error))
         }
         ConnectionError::MqttState(StateError::ConnectionAborted | StateError::Deserialization(_))
         | ConnectionError::NotConnAck(_)
@@ -404,7 +418,7 @@ pub(crate) fn broken_5(error: &v5::ConnectionError, stood: bool) -> LinkError {
         {
             LinkError::Version(Version::V5)
         }
-        other => LinkError::Broken(with_causes(other)),
+        other => LinkError::Broken(causes(other)),
     }
 }
 
@@ -416,7 +430,7 @@ pub(crate) fn broken_3_1_1(error: &rumqttc::ConnectionError) -> LinkError {
             LinkError::Version(Version::V3_1_1)
         }
         ConnectionError::ConnectionRefused(code) => LinkError::Refused(format!("{code:?}"), cure(&format!("{code:?}"))),
-        other => LinkError::Broken(with_causes(other)),
+        other => LinkError::Broken(causes(other)),
     }
 }
 
@@ -429,20 +443,6 @@ fn cure(code: &str) -> &'static str {
         "Banned" => "the broker bans this client",
         _ => "the broker's log says why",
     }
-}
-
-/// An error with its causes.
-fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

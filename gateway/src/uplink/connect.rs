@@ -13,7 +13,10 @@ use super::{
     last_words::{CLOSED, LastWords, Overheard},
     tls::{self, TlsFailure},
 };
-use crate::config::{Endpoint, TlsFiles};
+use crate::{
+    causes::causes,
+    config::{Endpoint, TlsFiles},
+};
 
 /// HTTP/2 keep-alive: with the answer's deadline, a half-open link is noticed
 /// within eight seconds.
@@ -150,17 +153,6 @@ fn channel_endpoint(endpoint: &Endpoint) -> Result<tonic::transport::Endpoint, t
     let authority = endpoint.uri().authority().map_or("", |authority| authority.as_str());
     let plain = tonic::transport::Endpoint::from_shared(format!("http://{authority}"))?;
     Ok(plain.origin(endpoint.uri().clone()))
-}
-
-/// An error with its causes, for the library's own says only "transport error".
-pub(super) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Says what a failed handshake means and how to mend it.

@@ -7,6 +7,7 @@ use venue_delivery::{Code, Frame, StreamEnd, sender::ConnectionId};
 use venue_schema::v1::DeliverResponse;
 
 use super::{codec::FrameCodec, connect, last_words::LastWords};
+use crate::causes::causes;
 use crate::config::{Endpoint, TlsFiles};
 
 /// Frames handed to the transport and not yet taken by it. The conversation's
@@ -96,5 +97,5 @@ fn end(status: &Status, words: &LastWords) -> StreamEnd {
 /// The socket told nothing: it was given up here, after a keep-alive without answer, or
 /// the other end said goodbye.
 fn silent(cause: &(dyn std::error::Error + 'static)) -> String {
-    format!("the link fell silent or the receiver went away ({})", connect::causes(cause))
+    format!("the link fell silent or the receiver went away ({})", causes(cause))
 }

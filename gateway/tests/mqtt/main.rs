@@ -6,11 +6,17 @@ mod broker;
 mod scripted;
 mod subscriber;
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use broker::{Broker, eventually};
 use rumqttc::{AsyncClient, Event, MqttOptions, Outgoing, Packet, QoS};
-use scripted::{DISCONNECT, PINGREQ, PUBACK, Scripted};
+use scripted::{DISCONNECT, PINGREQ, PUBACK, SUBSCRIBE, Scripted};
 use subscriber::{Subscriber, link_options};
 use venue_gateway::mqtt::link::{LinkError, LinkOptions, Version};
 
@@ -413,6 +419,33 @@ async fn ids_that_begin_anew_hide_no_message() {
     gateway.until("took dry", 2).await;
     gateway.stop().await;
     broker.join().unwrap();
+}
+
+/// A broker that asks by MQTT 5 for no keep-alive at all. The library would ping without a pause, and give the connection
+/// up for want of an answer; the configured interval holds.
+#[tokio::test]
+async fn a_broker_that_wants_no_keep_alive() {
+    let (listener, port) = Scripted::new();
+    let seen = Arc::new(AtomicBool::new(false));
+    let pinged = Arc::clone(&seen);
+    let broker = std::thread::spawn(move || {
+        let (mut conversation, _) = listener.accept();
+        // Its one property: a server keep-alive of 0.
+        conversation.say(&[0x20, 6, 0, 0, 3, 0x13, 0, 0]);
+        let subscribe = conversation.expect(SUBSCRIBE);
+        conversation.say(&[0x90, 4, subscribe.body[0], subscribe.body[1], 0, 1]);
+        for _ in 0..2 {
+            conversation.expect(PINGREQ);
+            conversation.say(&[0xd0, 0]);
+        }
+        pinged.store(true, Ordering::Relaxed);
+        conversation.expect(DISCONNECT);
+    });
+    let mut gateway = Subscriber::start(port, Some(Version::V5));
+    eventually("two pings", || seen.load(Ordering::Relaxed).then_some(())).await;
+    gateway.stop().await;
+    broker.join().unwrap();
+    assert_eq!(gateway.count("ended"), 0);
 }
 
 /// A broker that is not there, and then is: it is tried until then.

@@ -44,8 +44,8 @@ impl Bench {
         let arrival = clock.arrival();
         let topics = config.mqtt.as_ref().unwrap().topics.iter();
         let topics = topics.map(|topic| Topic::new(&config, topic, &journal, &arrival)).collect();
-        let (peer, commits) = ("mqtt://127.0.0.1".to_owned(), CommitSignal::default());
-        Self { intake: LaneIntake { peer, topics, clock, commits, session_present: false, arrival }, journal }
+        let (peer, commits, strays) = ("mqtt://127.0.0.1".to_owned(), CommitSignal::default(), Strays::default());
+        Self { intake: LaneIntake { peer, topics, clock, commits, session_present: false, strays, arrival }, journal }
     }
 
     fn status(&mut self) -> TopicState {
@@ -250,4 +250,14 @@ fn a_refused_subscription_opens_a_gap() {
     bench.intake.event(&Event::Subscribed { refused: &[0] });
     assert_eq!(bench.gaps(), [Open, Healed, Open]);
     assert!(bench.status().refused);
+}
+
+/// A subscription of an older configuration brings messages of topics that nobody knows: each topic is told once, up to a
+/// bound, and all of their messages are counted.
+#[test]
+fn messages_without_a_topic_do_not_flood_the_log() {
+    let mut strays = Strays::default();
+    let told = |strays: &mut Strays| (0..1_000).filter(|number| strays.is_news(&format!("old/{number}"))).count();
+    assert_eq!((told(&mut strays), told(&mut strays)), (STRAYS_TOLD, 0));
+    assert_eq!(strays.count, 2_000);
 }
