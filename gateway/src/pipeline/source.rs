@@ -135,7 +135,7 @@ impl<S: Storage> SourcePipeline<S> {
         };
         let shown = &payload[..payload.len().min(REJECTED_BYTES_MAX)];
         let event = self.event(event::Content::Raw(raw), shown.to_vec(), arrival);
-        self.append(Said::ByDevice, self.frame_lane(), &event, arrival);
+        self.append(Said::ByDevice, self.frame_lane(), event, arrival);
     }
 
     /// Whoever sends goes on where it was: nothing is dark any more. `healed`: it kept what it had to say meanwhile.
@@ -153,7 +153,7 @@ impl<S: Storage> SourcePipeline<S> {
     pub fn line(&mut self, arrival: &Arrival, event: &LineEvent<'_>) {
         if let Some(status) = device_status(event) {
             let event = self.event(event::Content::DeviceStatus(status), Vec::new(), arrival);
-            self.append(Said::ByGateway, Lane::Telemetry, &event, arrival);
+            self.append(Said::ByGateway, Lane::Telemetry, event, arrival);
         }
         match event {
             LineEvent::Connected { .. } => {
@@ -218,7 +218,7 @@ impl<S: Storage> SourcePipeline<S> {
         let keys = StagedKeys { journal, source, device_id: &device_id, epoch: epoch(&reading.identity) };
         let (lane, event) = self.events.own_fields(reading, arrival, &keys);
         let event = v1::Event { device_id, ..event };
-        self.append(Said::ByDevice, lane, &event, arrival);
+        self.append(Said::ByDevice, lane, event, arrival);
     }
 
     fn unknown(&mut self, arrival: &Arrival, offset: u64, bytes: &[u8]) {
@@ -230,7 +230,7 @@ impl<S: Storage> SourcePipeline<S> {
             ..v1::Raw::default()
         };
         let event = self.event(event::Content::Raw(raw), bytes.to_vec(), arrival);
-        self.append(Said::ByDevice, Lane::Telemetry, &event, arrival);
+        self.append(Said::ByDevice, Lane::Telemetry, event, arrival);
     }
 
     /// A frame whose check failed was recognised: it may be a result, and goes to
@@ -255,14 +255,14 @@ impl<S: Storage> SourcePipeline<S> {
     fn append_noise(&mut self, record: Option<RawRecord>, lane: Lane, arrival: &Arrival) {
         if let Some(RawRecord { raw, evidence }) = record {
             let event = self.event(event::Content::Raw(raw), evidence, arrival);
-            self.append(Said::ByGateway, lane, &event, arrival);
+            self.append(Said::ByGateway, lane, event, arrival);
         }
     }
 
     fn append_gaps(&mut self, gaps: impl IntoIterator<Item = v1::Gap>, arrival: &Arrival) {
         for gap in gaps {
             let event = self.event(event::Content::Gap(gap.clone()), Vec::new(), arrival);
-            self.append(Said::Gap(&gap), self.frame_lane(), &event, arrival);
+            self.append(Said::Gap(&gap), self.frame_lane(), event, arrival);
         }
     }
 
@@ -279,12 +279,12 @@ impl<S: Storage> SourcePipeline<S> {
 
     /// Only what the device said can be refused, and is waited for before the device is answered: what the gateway says
     /// of it has nobody else who keeps it, and may go to another lane.
-    fn append(&mut self, said: Said<'_>, lane: Lane, event: &v1::Event, arrival: &Arrival) {
+    fn append(&mut self, said: Said<'_>, lane: Lane, mut event: v1::Event, arrival: &Arrival) {
         let by_device = matches!(said, Said::ByDevice);
-        let mut appended = self.try_append(said, lane, event, arrival);
+        let mut appended = self.try_append(said, lane, &mut event, arrival);
         if let Err(error @ AppendError::TooLarge { limit, .. }) = appended {
-            let cut = self.cut(event, &error, limit, arrival);
-            appended = self.try_append(said, lane, &cut, arrival);
+            let mut cut = self.cut(&event, &error, limit, arrival);
+            appended = self.try_append(said, lane, &mut cut, arrival);
         }
         match appended {
             Ok(stored) => {
@@ -331,7 +331,7 @@ impl<S: Storage> SourcePipeline<S> {
         &mut self,
         said: Said<'_>,
         lane: Lane,
-        event: &v1::Event,
+        event: &mut v1::Event,
         arrival: &Arrival,
     ) -> Result<Appended, AppendError> {
         self.encoded.clear();

@@ -122,7 +122,8 @@ impl Rig {
         let printer = std::thread::spawn(move || lines::print(&chronometer, clock, pace, &into).map(|()| chronometer));
         let begun = self.clock.now();
         let reached = self.until_result(base + pace.lines).await?;
-        let took = self.clock.now() - begun;
+        let ended = self.clock.now();
+        let took = ended - begun;
         let used = self.usage()?;
         let chronometer = match reached >= base + pace.lines {
             true => Some(join(printer).await?),
@@ -131,7 +132,7 @@ impl Rig {
         };
         drop(chronometer);
         let after = self.centre.snapshot();
-        let marks = acknowledged.stop();
+        let marks = acknowledged.stop(ended, reached);
         let written = std::mem::take(&mut *written.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         let telemetry = after.sequence(GATEWAY, "telemetry") - before.sequence(GATEWAY, "telemetry");
         let repeated = after.seen_again - before.seen_again;
@@ -245,9 +246,14 @@ impl Acknowledged {
         Self { task, marks }
     }
 
-    fn stop(self) -> Marks {
+    /// Ends it. The last mark is known: whoever follows may not have come to it yet.
+    fn stop(self, at: Duration, sequence: u64) -> Marks {
         self.task.abort();
-        std::mem::take(&mut *self.marks.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        let mut marks = std::mem::take(&mut *self.marks.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        if marks.last().is_none_or(|(_, last)| *last < sequence) {
+            marks.push((at, sequence));
+        }
+        marks
     }
 }
 
