@@ -37,7 +37,7 @@ fn write(folder: &Path, lane: Lane, count: u64) -> anyhow::Result<()> {
     let source = journal.source(&format!("archive-{}", lane.name()));
     let received = clock::utc_ns();
     for number in 1..=count {
-        let key = format!("archive|{number:010}");
+        let key = format!("{}|{number:010}", lane.name());
         let event = event(&key, received, number).encode_to_vec();
         journal.append(Append {
             lane,

@@ -177,12 +177,13 @@ impl Rig {
         Ok(())
     }
 
-    /// Waits until the first receiver has all results.
+    /// Waits until the first receiver has all of both lanes.
     ///
     /// # Errors
     /// If it does not come to that.
     pub(super) async fn until_drained(&self) -> anyhow::Result<()> {
-        let drained = |status: &Value| number(status, "/uplinks/0/lanes/0/backlog") == 0;
+        let backlog = |status: &Value, lane| number(status, &format!("/uplinks/0/lanes/{lane}/backlog"));
+        let drained = |status: &Value| backlog(status, 0) == 0 && backlog(status, 1) == 0;
         self.gateway.until(Duration::from_secs(600), drained).await.map(drop)
     }
 
