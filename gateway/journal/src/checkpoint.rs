@@ -246,6 +246,7 @@ mod tests {
         let read = decode(&bytes, Checksum::plain()).unwrap();
         assert_eq!((read.sources[0].keys.occurrences(1).given, read.sources[0].keys.occurrences(1000).given), (0, 1));
     }
+
     /// Devices whose numbers have holes, and others that begin again and again: what was said last is known, the whole stays
     /// within its bound, and keys have their part.
     #[test]

@@ -216,12 +216,8 @@ mod tests {
         }
     }
 
-    /// A broker delivers a message again. By its sender's key it is the first occurrence
-    /// once more, which the journal drops; an impulse of a content key would be the second.
-    #[test]
-    fn what_its_sender_names_is_never_a_second_occurrence() {
-        let boot_id = BootId([1; 16]);
-        let settings = SourceSettings {
+    fn settings() -> SourceSettings {
+        SourceSettings {
             venue_id: "v".to_owned(),
             name: "weather".to_owned(),
             device: DeviceType::find("nmea").expect("a row"),
@@ -229,15 +225,22 @@ mod tests {
             principal: "mqtt:gateway".to_owned(),
             role: Role::ListenOnly,
             lane: None,
-            labels: BTreeMap::new(),
+            labels: BTreeMap::from([("system".to_owned(), "A".to_owned())]),
             zone: TimeZone::UTC,
-        };
+        }
+    }
+
+    /// A broker delivers a message again. By its sender's key it is the first occurrence
+    /// once more, which the journal drops; an impulse of a content key would be the second.
+    #[test]
+    fn what_its_sender_names_is_never_a_second_occurrence() {
+        let boot_id = BootId([1; 16]);
         let arrival = Arrival {
             received: Received { monotonic: Duration::ZERO, utc_ns: None },
             quality: Quality { sync_state: v1::SyncState::Unspecified, maximum_error: None, date_known: false },
             boot_id,
         };
-        let mut events = EventBuilder::new(settings, boot_id);
+        let mut events = EventBuilder::new(settings(), boot_id);
         let mut identity = |identity| {
             let reading = Reading {
                 sub_device: Text::EMPTY,
@@ -261,18 +264,7 @@ mod tests {
     /// the same bytes, and so the same digest.
     #[test]
     fn an_events_bytes_are_in_the_order_of_its_fields() {
-        let settings = SourceSettings {
-            venue_id: "v".to_owned(),
-            name: "weather".to_owned(),
-            device: DeviceType::find("nmea").expect("a row"),
-            device_id: "weather".to_owned(),
-            principal: "mqtt:gateway".to_owned(),
-            role: Role::ListenOnly,
-            lane: None,
-            labels: BTreeMap::from([("system".to_owned(), "A".to_owned())]),
-            zone: TimeZone::UTC,
-        };
-        let mut builder = EventBuilder::new(settings, BootId([1; 16]));
+        let mut builder = EventBuilder::new(settings(), BootId([1; 16]));
         let mut event = v1::Event {
             device_id: "weather".to_owned(),
             device_epoch: 7,
