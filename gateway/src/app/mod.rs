@@ -321,7 +321,6 @@ fn open_journal(config: &Config, clock: &SystemClock) -> Result<(Journal<Directo
         true => no_space(),
         false => StartError::DataDirectory { path: path.clone(), error },
     };
-    std::fs::create_dir_all(&path).map_err(unusable)?;
     let directory = Directory::create(&path).map_err(unusable)?;
     let fresh_epoch = random_epoch()?;
     Journal::open(directory, journal_config(config, fresh_epoch), clock.monotonic()).map_err(|error| match error {

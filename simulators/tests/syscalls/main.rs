@@ -9,7 +9,7 @@ mod stage;
 mod strace;
 mod trace;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use broker::Broker;
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
@@ -196,6 +196,42 @@ async fn publish(broker: &Broker, payloads: &[String]) {
     let mut acknowledged = 0;
     while acknowledged < payloads.len() {
         acknowledged += usize::from(matches!(events.poll().await.unwrap(), Event::Incoming(Packet::PubAck(_))));
+    }
+}
+
+/// The first start makes the directories of the journal. Their names are on disk before a byte of the journal is: a power cut
+/// would else take all of it, with every event that was acknowledged.
+#[tokio::test]
+async fn the_names_of_new_directories_are_on_disk_before_the_first_event_is() {
+    if let Some(what) = Strace::missing() {
+        println!("skipped: needs {what}");
+        return;
+    }
+    let mut stage = Stage::set().await;
+    let printer = Printer::start(Pace { burst: 3, every: Duration::from_millis(2) });
+    stage.configure(JOURNAL, &printer.source("timer", "results"));
+    let log = stage.path("strace.log");
+    let calls = ["-e", "trace=mkdir,mkdirat,fsync,pwrite64"];
+    let traced = ["strace", "-D", "-f", "-y", calls[0], calls[1], "-o", log.to_str().unwrap()];
+    stage.gateway.set_wrapper(traced);
+    stage.gateway.start().unwrap();
+    printer.allow_more(PORTION);
+    stage.until(gateway::results_delivered).await;
+    stage.gateway.stop().await.unwrap();
+    let trace = std::fs::read_to_string(&log).unwrap();
+
+    let first_write = trace.lines().position(|line| line.contains("pwrite64(")).expect("the journal was written");
+    let made = trace.lines().enumerate().filter(|(_, line)| line.contains("mkdir") && line.ends_with(" = 0"));
+    let made: Vec<(usize, &Path)> = made
+        .map(|(number, line)| (number, Path::new(line.split('"').nth(1).expect("the path that is made"))))
+        .collect();
+    assert!(made.len() >= 2, "the data directory and the journal's own: {made:?}");
+    for (number, path) in made {
+        let parent = format!("<{}>) = 0", path.parent().unwrap().display());
+        let is_its = |line: &str| line.contains("fsync(") && line.contains(&parent);
+        let synced = trace.lines().skip(number).position(is_its).map(|behind| number + behind);
+        let synced = synced.unwrap_or_else(|| panic!("{} was made, and its name never synced", path.display()));
+        assert!(synced < first_write, "{} was synced at line {synced}, and written at {first_write}", parent);
     }
 }
 
