@@ -236,6 +236,19 @@ pub enum Journal {
         #[arg(long, value_name = "FILE", requires = "cert")]
         key: Option<PathBuf>,
     },
+    /// Let an uplink go that the configuration has no longer: nothing is kept for it any more
+    Release {
+        /// The data directory
+        dir: PathBuf,
+        /// The uplink's name
+        uplink: String,
+        /// The configuration, where no gateway runs
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Begin a new journal epoch: for a restored disk or a copied data directory
     NewEpoch {
         /// The data directory

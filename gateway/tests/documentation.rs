@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use venue_gateway::app::status::{
-    ClockStatus, ConfigurationStatus, JournalStatus, LaneStatus, SourceStatus, Status, UplinkLaneStatus, UplinkStatus,
+    ClockStatus, ConfigurationStatus, FormerUplinkStatus, JournalStatus, LaneStatus, SourceStatus, Status,
+    UplinkLaneStatus, UplinkStatus,
 };
 use venue_gateway::cli::Exit;
 use venue_gateway::command::probe::{BrokerJson, HeardReport, Report, TopicJson};
@@ -90,6 +91,7 @@ fn the_status_has_its_documented_keys() {
         journal: JournalStatus { lanes: vec![LaneStatus::default()], ..JournalStatus::default() },
         sources: vec![SourceStatus::default()],
         uplinks: vec![UplinkStatus { lanes: vec![UplinkLaneStatus::default()], ..UplinkStatus::default() }],
+        former_uplinks: vec![FormerUplinkStatus::default()],
     };
     check("`status --json`", &serde_json::to_value(status).expect("plain"));
 }
@@ -243,7 +245,13 @@ fn commands_end_with_their_documented_code() {
     let held = Journal::open(Directory::existing(&journal).expect("there"), config, Duration::ZERO).expect("ours");
     ends(&["run", "--config", &sound], Exit::Locked);
     ends(&["journal", "new-epoch", &data.to_string_lossy(), "--config", &sound], Exit::Locked);
+    ends(&["journal", "release", &data.to_string_lossy(), "centre", "--config", &sound], Exit::Locked);
     drop(held);
+    ends(&["journal", "release", &data.to_string_lossy(), "nobody", "--config", &sound], Exit::Failure);
+    check(
+        "`journal release --json`",
+        &printed(&["journal", "release", &data.to_string_lossy(), "centre", "--config", &sound, "--json"]),
+    );
 }
 
 /// Every protocol has its page, and what a page shows as configuration is one.

@@ -1,6 +1,11 @@
 //! Consumers of the journal: how far each has come, kept in slots that are overwritten in turn.
 
-use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::Arc,
+    time::Duration,
+};
 
 use venue_schema::{
     Digest, JournalEpoch, Sequence,
@@ -8,7 +13,7 @@ use venue_schema::{
 };
 
 use crate::{
-    Journal,
+    CursorSummary, Journal, PerLane,
     format::{
         CURSOR_SLOT_BYTES, CursorSlot, FileName, MAX_CURSOR_NAME_BYTES, MAX_RECEIVER_ID_BYTES, PAGE_BYTES, Unreadable,
     },
@@ -50,12 +55,27 @@ pub enum CursorError {
         "a cursor's name has 1 to {MAX_CURSOR_NAME_BYTES} bytes and a receiver's id at most {MAX_RECEIVER_ID_BYTES}, unlike `{0}`"
     )]
     BadName(String),
+    /// Its consumer is here and uses it.
+    #[error("the cursor `{0}` is being used")]
+    InUse(String),
+    /// None that counts has this name.
+    #[error("no cursor that holds records back is called `{name}`{}", there_are(.others))]
+    NoneSuch {
+        /// The name.
+        name: String,
+        /// The names there are, in their order.
+        others: Vec<String>,
+    },
     /// The file of cursors could not be written.
     #[error("failed to write the file `cursors`: {0}")]
     Io(#[from] io::Error),
     /// What it can no longer read could not be declared.
     #[error("failed to declare what a new cursor cannot read any longer: {0}")]
     Declare(#[from] CommitError),
+}
+
+fn there_are(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!("; there are {}", names.join(", ")) }
 }
 
 /// One cursor, in memory.
@@ -433,17 +453,40 @@ impl<S: Storage> Journal<S> {
         self.declare(writer, lane, (mark.next(), first_retained.previous()), &RangeLoss::of(GapCause::ReceiverReset))
     }
 
-    /// Says that no cursor of this name counts any longer; records that only it needed may go.
+    /// All cursors, in no order.
+    pub fn cursors(&self) -> Vec<CursorSummary> {
+        lock(&self.inner.cursors).slots().cloned().map(CursorSummary::from).collect()
+    }
+
+    /// Says that no cursor of this name counts any longer, in either lane; records that only it needed may go. Says how many of each lane
+    /// it has not passed.
     ///
     /// # Errors
-    /// Those of writing the file of cursors.
-    pub fn release_cursor(&self, name: &str) -> io::Result<()> {
+    /// [`CursorError`]: `InUse` if its consumer has a handle of it, `NoneSuch` if it holds nothing back, `Io`.
+    pub fn release_cursor(&self, name: &str) -> Result<PerLane<u64>, CursorError> {
         let mut table = lock(&self.inner.cursors);
-        for entry in table.entries.iter_mut().flatten().filter(|entry| entry.slot.name == name && entry.slot.required) {
+        let counts = |entry: &&mut Entry| entry.slot.required && entry.slot.name == name;
+        let durable = self.watermarks();
+        let mut waiting = PerLane::from_fn(|_| 0);
+        let mut found = false;
+        for entry in table.entries.iter_mut().flatten().filter(counts) {
+            if Arc::strong_count(&entry.held) > 1 {
+                return Err(CursorError::InUse(name.to_owned()));
+            }
+            found = true;
+            waiting[entry.slot.lane] = durable[entry.slot.lane].0.saturating_sub(entry.slot.mark.0);
+        }
+        if !found {
+            let required = table.slots().filter(|slot| slot.required).map(|slot| slot.name.clone());
+            let others = required.collect::<BTreeSet<_>>().into_iter().collect();
+            return Err(CursorError::NoneSuch { name: name.to_owned(), others });
+        }
+        for entry in table.entries.iter_mut().flatten().filter(counts) {
             entry.slot.required = false;
             entry.dirty = true;
         }
-        table.write_dirty()
+        table.write_dirty()?;
+        Ok(waiting)
     }
 
     /// Writes the marks down, unless that was done less than [`CURSOR_SYNC_INTERVAL`] ago.

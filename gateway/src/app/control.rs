@@ -1,7 +1,7 @@
-//! The control socket: `status` and `tail` of a running gateway.
+//! The control socket: `status`, `tail` and `journal release` of a running gateway.
 //!
 //! A Unix socket in the data directory. The client writes one request as a JSON
-//! line; the answer is one JSON line for `status`, and a line an event for `tail`.
+//! line; the answer is one JSON line, and a line an event for `tail`.
 
 use std::{
     io,
@@ -17,7 +17,7 @@ use tokio::{
     net::{UnixListener, UnixStream, unix::OwnedWriteHalf},
     sync::watch,
 };
-use venue_journal::{Directory, Journal, Limits, ReadError, ReadItem};
+use venue_journal::{Directory, Journal, Limits, ReadError, ReadItem, Storage};
 use venue_schema::{
     Message as _, Sequence,
     v1::{self, Lane},
@@ -27,7 +27,7 @@ use super::{
     mqtt::Sessions,
     reload::InForce,
     sources::Sources,
-    status::{ClockStatus, Facts, JournalStatus, LaneStatus, Status, rfc3339},
+    status::{ClockStatus, Facts, FormerUplinkStatus, JournalStatus, LaneStatus, Status, rfc3339},
     uplinks::{Uplinks, Waiting},
 };
 use crate::{
@@ -65,6 +65,44 @@ pub enum Request {
         /// Only this lane, by its name.
         lane: Option<String>,
     },
+    /// Keep nothing for an uplink that the configuration has no longer; answered by [`Released`].
+    Release {
+        /// The uplink's name.
+        uplink: String,
+    },
+}
+
+/// How an uplink was let go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Released {
+    /// What it has not received, of each lane, is no longer kept for it.
+    Released {
+        /// The uplink's name.
+        uplink: String,
+        /// Durable results that it has not acknowledged.
+        results: u64,
+        /// Durable telemetry that it has not acknowledged.
+        telemetry: u64,
+    },
+    /// Why it was not.
+    Error(String),
+}
+
+/// Lets an uplink go that a configuration has no longer: what it has not received need not be kept for it.
+pub fn release<S: Storage>(journal: &Journal<S>, config: &Config, uplink: &str) -> Released {
+    if config.uplinks.iter().any(|configured| configured.name == uplink) {
+        return Released::Error(format!(
+            "the configuration has an uplink `{uplink}`, so it is not let go: take it out of the configuration first, or \
+             give it `required = false`"
+        ));
+    }
+    match journal.release_cursor(uplink) {
+        Ok(waiting) => {
+            Released::Released { uplink: uplink.to_owned(), results: waiting.results, telemetry: waiting.telemetry }
+        }
+        Err(error) => Released::Error(error.to_string()),
+    }
 }
 
 /// What the control socket answers from.
@@ -138,6 +176,17 @@ impl Control {
                 writer.write_all(format!("{{\"error\":\"no lane is called {lane}\"}}\n").as_bytes()).await
             }
             Ok(Request::Tail { last, follow, lane }) => self.tail(&mut writer, last, follow, lane.as_deref()).await,
+            Ok(Request::Release { uplink }) => {
+                let control = self.clone();
+                let released = move || release(&control.journal, &control.config(), &uplink);
+                let released = tokio::task::spawn_blocking(released).await.map_err(io::Error::other)?;
+                if let Released::Released { uplink, results, telemetry } = &released {
+                    tracing::warn!(uplink, results, telemetry, "told to keep nothing any longer for a former uplink");
+                }
+                let mut answer = serde_json::to_vec(&released)?;
+                answer.push(b'\n');
+                writer.write_all(&answer).await
+            }
             Err(error) => writer.write_all(format!("{{\"error\":\"not a request: {error}\"}}\n").as_bytes()).await,
         }
     }
@@ -200,7 +249,18 @@ impl Control {
                 |lane| journal.lanes[lane].last_durable,
                 |lane, first| self.waiting(lane, first, &stamp),
             ),
+            former_uplinks: self.former_uplinks(&config),
         }
+    }
+
+    /// Warns of uplinks that a configuration has no longer and that hold records back.
+    pub(super) fn warn_of_former_uplinks(&self, config: &Config) {
+        self.former_uplinks(config).iter().for_each(|former| tracing::warn!("uplink {former}"));
+    }
+
+    fn former_uplinks(&self, config: &Config) -> Vec<FormerUplinkStatus> {
+        let durable = self.journal.watermarks();
+        FormerUplinkStatus::among(&self.journal.cursors(), config, |lane| durable[lane])
     }
 
     fn facts(&self, journal: &venue_journal::Status, now_utc_ns: Option<i64>) -> Facts {

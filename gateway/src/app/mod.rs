@@ -70,7 +70,7 @@ use crate::{
     pipeline::OwnPipeline,
 };
 
-pub use control::{Control, Request, socket_path};
+pub use control::{Control, Released, Request, release, socket_path};
 pub use pulse::Pulse;
 
 /// How long a stopping gateway waits for the centre to acknowledge what is left.
@@ -177,7 +177,7 @@ impl App {
         let uplinks = Arc::new(Uplinks::new(&config));
         let uplink = Arc::new(Beat::new(clock.monotonic()));
         let pulse = Pulse { clock: Arc::clone(&clock), commits: Arc::clone(&progress), uplink: Arc::clone(&uplink) };
-        let (in_force, configuration) = watch::channel(InForce::new(config, arrival.received.utc_ns));
+        let (in_force, configuration) = watch::channel(InForce::new(Arc::clone(&config), arrival.received.utc_ns));
         let control = Control {
             in_force: configuration,
             clock: Arc::clone(&clock),
@@ -187,6 +187,7 @@ impl App {
             sessions: Arc::clone(&sessions),
             uplinks: Arc::clone(&uplinks),
         };
+        control.warn_of_former_uplinks(&config);
         let (reloader, asking) =
             Reloader::new(control.clone(), in_force, Arc::clone(&own), commits.clone(), watermarks.clone());
         let mut threads = vec![

@@ -147,6 +147,9 @@ impl Reloader {
                 if !changes.is_empty() {
                     self.tell(GatewayState::Running, &format!("the configuration was taken anew: {changes}"));
                 }
+                if is_asked || !changes.is_empty() {
+                    self.control.warn_of_former_uplinks(&next);
+                }
                 let needs_restart: Vec<String> = changes.needs_restart.iter().map(|&key| key.to_owned()).collect();
                 if needs_restart != status.needs_restart && !needs_restart.is_empty() {
                     let keys = needs_restart.join(", ");

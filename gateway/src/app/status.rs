@@ -3,10 +3,14 @@
 //! [`Status`] is also the documented shape of `status --json` and of the answer on
 //! the control socket.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
+use venue_journal::CursorSummary;
+use venue_schema::{Sequence, v1::Lane};
+
+use crate::config::Config;
 
 /// State of a gateway at a moment.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -36,6 +40,9 @@ pub struct Status {
     pub sources: Vec<SourceStatus>,
     /// Uplinks, in the order of the configuration.
     pub uplinks: Vec<UplinkStatus>,
+    /// Uplinks that the configuration has no longer, and for which records are kept, by name.
+    #[serde(default)]
+    pub former_uplinks: Vec<FormerUplinkStatus>,
 }
 
 /// How the configuration file stands to what the gateway runs by.
@@ -156,6 +163,53 @@ pub struct UplinkStatus {
     pub receiver_id: Option<String>,
     /// Its lanes, results first.
     pub lanes: Vec<UplinkLaneStatus>,
+}
+
+/// An uplink that the configuration has no longer: what it has not received is kept for it until it comes back or is let go.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct FormerUplinkStatus {
+    /// Its name.
+    pub name: String,
+    /// Durable results that it has not acknowledged.
+    pub results: u64,
+    /// Durable telemetry that it has not acknowledged.
+    pub telemetry: u64,
+    /// How to mend it.
+    pub help: String,
+}
+
+impl FormerUplinkStatus {
+    /// Those among a journal's cursors, by name; `last` is the last durable sequence of a lane.
+    pub fn among(cursors: &[CursorSummary], config: &Config, last: impl Fn(Lane) -> Sequence) -> Vec<Self> {
+        let is_former =
+            |cursor: &&CursorSummary| cursor.required && config.uplinks.iter().all(|uplink| uplink.name != cursor.name);
+        let mut former: BTreeMap<&str, Self> = BTreeMap::new();
+        for cursor in cursors.iter().filter(is_former) {
+            let of = former.entry(&cursor.name).or_default();
+            of.name.clone_from(&cursor.name);
+            of.help = format!(
+                "put it back, or let it go with `venue-gateway journal release {} {}`",
+                config.gateway.data_dir.display(),
+                cursor.name
+            );
+            let waiting = last(cursor.lane).0.saturating_sub(cursor.mark.0);
+            match cursor.lane {
+                Lane::Telemetry => of.telemetry = waiting,
+                Lane::Results | Lane::Unspecified => of.results = waiting,
+            }
+        }
+        former.into_values().collect()
+    }
+}
+
+impl fmt::Display for FormerUplinkStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, results, telemetry, help } = self;
+        write!(
+            f,
+            "{name} is no longer configured; {results} results and {telemetry} telemetry events are kept for it: {help}"
+        )
+    }
 }
 
 /// State of one lane of an uplink.
@@ -356,7 +410,8 @@ impl fmt::Display for Status {
             writeln!(f, "journal   {:<9}  {held} on disk, {used} of {quota}{full}", lane.lane)?;
         }
         self.sources.iter().try_for_each(|source| source.line(f))?;
-        self.uplinks.iter().try_for_each(|uplink| uplink.lines(f))
+        self.uplinks.iter().try_for_each(|uplink| uplink.lines(f))?;
+        self.former_uplinks.iter().try_for_each(|former| writeln!(f, "uplink    {former}"))
     }
 }
 

@@ -1,6 +1,9 @@
 //! A journal read without its gateway: what `status`, `tail` and `journal` show.
 
-use std::{ops::ControlFlow, path::Path};
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, bail};
 use venue_journal::{CursorSummary, Directory, OpenError, ReadOnlyJournal, StoredElement, Summary};
@@ -12,11 +15,19 @@ use venue_schema::{
 use crate::{
     app::{
         journal_path,
-        status::{Facts, JournalStatus, LaneStatus, Status, UplinkLaneStatus, UplinkStatus, rfc3339},
+        status::{
+            Facts, FormerUplinkStatus, JournalStatus, LaneStatus, Status, UplinkLaneStatus, UplinkStatus, rfc3339,
+        },
     },
     config::{Config, UplinkConfig},
     event_json::{self, Instead},
 };
+
+/// The journal's directory: in a data directory, or itself.
+pub(super) fn path(dir: &Path) -> PathBuf {
+    let inner = journal_path(dir);
+    if inner.is_dir() { inner } else { dir.to_owned() }
+}
 
 /// Opens the journal of a data directory, or the journal's own directory, for
 /// reading. Takes no lock.
@@ -24,8 +35,7 @@ use crate::{
 /// # Errors
 /// If there is none, or it cannot be read.
 pub(super) fn open(dir: &Path) -> anyhow::Result<ReadOnlyJournal<Directory>> {
-    let inner = journal_path(dir);
-    let path = if inner.is_dir() { inner } else { dir.to_owned() };
+    let path = path(dir);
     let directory = Directory::existing(&path)
         .with_context(|| format!("failed to open {}: name the gateway's data directory", path.display()))?;
     match ReadOnlyJournal::open(directory) {
@@ -55,7 +65,10 @@ fn open_configured(config: &Config) -> anyhow::Result<ReadOnlyJournal<Directory>
 pub(super) fn status(config: &Config) -> anyhow::Result<Status> {
     let journal = open_configured(config)?;
     let summary = journal.summary();
-    let uplinks: Vec<UplinkStatus> = names(summary).iter().map(|name| uplink(&journal, name)).collect();
+    let former_uplinks = FormerUplinkStatus::among(&summary.cursors, config, |lane| summary.lanes[lane].last);
+    let is_present = |name: &&UplinkConfig| summary.cursors.iter().any(|cursor| cursor.name == name.name);
+    let present = config.uplinks.iter().filter(is_present);
+    let uplinks: Vec<UplinkStatus> = present.map(|of| uplink(&journal, &of.name)).collect();
     let mark = results_mark(config, summary);
     let last = summary.lanes.results.last;
     let waiting = last.0.saturating_sub(mark.0);
@@ -86,6 +99,7 @@ pub(super) fn status(config: &Config) -> anyhow::Result<Status> {
         },
         sources: Vec::new(),
         uplinks,
+        former_uplinks,
     })
 }
 
@@ -128,13 +142,6 @@ pub(super) fn event_bytes(element: &StoredElement) -> Option<&[u8]> {
         StoredElement::Skipped { gap_event, .. } => Some(gap_event),
         StoredElement::Damaged { .. } => None,
     }
-}
-
-fn names(summary: &Summary) -> Vec<String> {
-    let mut names: Vec<String> = summary.cursors.iter().map(|cursor| cursor.name.clone()).collect();
-    names.sort();
-    names.dedup();
-    names
 }
 
 fn is_current(summary: &Summary, cursor: &CursorSummary) -> bool {

@@ -324,3 +324,64 @@ async fn publish(broker: &Broker, name: &str, count: usize) {
         }
     }
 }
+
+/// An uplink gets another name while results wait for it. What it has not received is kept, and status, the log and a
+/// stopped gateway's journal say for whom, until somebody lets it go; the uplink of the configuration cannot be let go.
+#[tokio::test]
+async fn what_an_uplink_that_is_gone_has_not_received_is_kept_until_it_is_let_go() {
+    let mut stage = Stage::set().await;
+    let printer = Printer::start(PACE);
+    let named = |stage: &Stage, name: &str| {
+        let uplink = uplink(&[format!("http://{}", stage.link.address())]).replace("\"centre\"", &format!("{name:?}"));
+        stage.configure_uplink(SMALL, &printer.source("finish", "results"), &uplink);
+    };
+    let former = |status: &Value| -> Vec<String> {
+        let former = status["former_uplinks"].as_array().unwrap().iter();
+        former.map(|it| text(it, "/name").to_owned()).collect()
+    };
+    named(&stage, "centre");
+    stage.gateway.start().unwrap();
+    stage.until(is_delivering).await;
+    stage.link.cut();
+    let before = stage.print(&[&printer], 50).await;
+    assert_eq!(former(&before), [""; 0]);
+
+    named(&stage, "archive");
+    stage.gateway.reload().unwrap();
+    let status = stage.until(|status| former(status) == ["centre"]).await;
+    assert!(number(&status, "/former_uplinks/0/results") >= 50, "{status:#}");
+    let (data, config) = (stage.data_dir(), stage.gateway.config());
+    let (data, config) = (data.to_str().unwrap(), config.to_str().unwrap());
+    let help = format!("venue-gateway journal release {data} centre");
+    assert!(text(&status, "/former_uplinks/0/help").contains(&help), "{status:#}");
+    assert!(stage.log().contains(&help));
+    stage.link.restore();
+    stage.until(gateway::results_delivered).await;
+
+    let refused = [
+        ("archive", "the configuration has an uplink `archive`"),
+        ("centr", "is called `centr`; there are archive, centre"),
+    ];
+    for (name, why) in refused {
+        let (code, _, told) = stage.gateway.command(&["journal", "release", data, name]).await.unwrap();
+        assert!(code == Some(1) && told.contains(why), "{code:?}, {told}");
+    }
+    let (code, told, errors) = stage.gateway.command(&["journal", "release", data, "centre"]).await.unwrap();
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(told.starts_with("nothing is kept for `centre` any longer: it has not received "), "{told}");
+    assert!(stage.log().contains("told to keep nothing any longer for a former uplink"));
+    stage.until(|status| former(status).is_empty()).await;
+
+    // The same of a gateway that does not run.
+    stage.gateway.stop().await.unwrap();
+    named(&stage, "third");
+    let status = ["status", "--json", "--config", config];
+    let (_, told, _) = stage.gateway.command(&status).await.unwrap();
+    assert_eq!(former(&serde_json::from_str(&told).unwrap()), ["archive"]);
+    let words = ["journal", "release", data, "archive", "--json", "--config", config];
+    let (code, told, errors) = stage.gateway.command(&words).await.unwrap();
+    assert_eq!(code, Some(0), "{errors}");
+    assert_eq!(serde_json::from_str::<Value>(&told).unwrap()["uplink"], "archive");
+    let (_, told, _) = stage.gateway.command(&status).await.unwrap();
+    assert_eq!(former(&serde_json::from_str(&told).unwrap()), [""; 0]);
+}

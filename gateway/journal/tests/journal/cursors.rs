@@ -2,7 +2,7 @@
 
 use super::scene::*;
 use venue_journal::{
-    Cursor, CursorError, Journal, MAX_CURSORS,
+    Cursor, CursorError, Journal, MAX_CURSORS, PerLane,
     simulated::{Fault, MemoryStorage},
 };
 use venue_schema::{Digest, Sequence};
@@ -120,7 +120,38 @@ fn cursors_that_count_are_not_forgotten() {
         journal.cursor(&format!("uplink-{number}"), None, RESULTS, true).unwrap();
     }
     assert!(matches!(journal.cursor("another", None, RESULTS, true), Err(CursorError::TooMany)));
-    journal.release_cursor("uplink-5").unwrap();
+    assert_eq!(journal.release_cursor("uplink-5").unwrap(), PerLane::default());
     journal.cursor("another", None, RESULTS, true).unwrap();
     assert!(matches!(journal.cursor("uplink-5", None, RESULTS, true), Err(CursorError::TooMany)));
+}
+
+/// A consumer that is gone for good holds its records back until its cursor is released: then they may go, and it says how many it has
+/// not passed. A cursor that is being used is not released, nor is one that holds nothing back; the error names those that do.
+#[test]
+fn a_released_cursor_holds_nothing_back() {
+    let disk = MemoryStorage::new();
+    let (journal, gone) = with_a_mark(&disk);
+    let present = journal.cursor("second", None, RESULTS, true).unwrap();
+    advance(&present, 3);
+    assert!(matches!(journal.release_cursor("centre"), Err(CursorError::InUse(name)) if name == "centre"));
+    drop(gone);
+    assert_eq!(journal.release_cursor("centre").unwrap(), PerLane { results: 2, telemetry: 0 });
+    let again = journal.release_cursor("centre").unwrap_err().to_string();
+    assert_eq!(again, "no cursor that holds records back is called `centre`; there are second");
+    drop((journal, present));
+    disk.cut_power();
+    disk.restart(1);
+    let (journal, _) = open(&disk);
+    let required = |journal: &Journal<MemoryStorage>| {
+        journal.cursors().into_iter().filter(|cursor| cursor.required).map(|cursor| cursor.name).collect::<Vec<_>>()
+    };
+    assert_eq!(required(&journal), ["second"]);
+    // More than the quota holds: nobody waits for what "second" has passed.
+    let present = journal.cursor("second", None, RESULTS, true).unwrap();
+    for number in 4..=150 {
+        append(&journal, RESULTS, journal.source("finish"), number, 30_000, false).unwrap();
+        commit_all(&journal, at(20 + number));
+        advance(&present, journal.watermarks().results.0);
+        journal.housekeep(at(20 + number)).unwrap();
+    }
 }

@@ -3,7 +3,9 @@
 mod inspect;
 mod new_epoch;
 mod range;
+mod release;
 mod replay;
+mod stopped;
 mod verify;
 
 use std::io::{self, Write as _};
@@ -31,6 +33,7 @@ pub fn run(journal: &Journal) -> anyhow::Result<Exit> {
         Journal::Replay { range, receiver, ca, cert, key } => {
             replay::run(range, receiver, ca.as_deref(), cert.as_deref(), key.as_deref())
         }
+        Journal::Release { dir, uplink, config, json } => release::run(dir, uplink, config, *json),
         Journal::NewEpoch { dir, config } => new_epoch::run(dir, config),
     }
 }
