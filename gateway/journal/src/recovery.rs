@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! A  clean: every commit is proven by a later header or by a closing commit
-//! B  torn tail above the mark: cut; what is sound of it is written again, into a new segment
+//! B  torn tail above the mark: cut; what is sound of it is written again, into a new segment; records whose commit header
+//!    never reached the disk are cut as well
 //! C  invalid records at or below the mark: quarantined, declared by a skip record; reading
 //!    goes on at the next sound record or commit
 //! D  damaged header of a segment: without sound commits it is a spare, else it is read without its header

@@ -197,6 +197,29 @@ impl<F: StorageFile> SegmentFile<F> {
     }
 }
 
+impl<F: StorageFile> SegmentFile<F> {
+    /// Where the first sound record at or behind `from` and before `limit` ends, whatever its place in the lane; none if there is none.
+    pub(crate) fn find_any_record(&mut self, from: u64, limit: u64) -> io::Result<Option<u64>> {
+        let limit = limit.min(self.size);
+        let mut offset = from.next_multiple_of(8);
+        while offset + RecordHeader::LEAST_BYTES as u64 <= limit {
+            let bytes = self.bytes_ahead(offset, RecordHeader::MOST_BYTES)?;
+            let starts = (0..bytes.len() / 8).map(|index| &bytes[8 * index..]);
+            let Some(index) = starts.into_iter().position(RecordHeader::may_start) else {
+                // The last few bytes may be the beginning of a header.
+                offset += (bytes.len().saturating_sub(RecordHeader::MOST_BYTES) as u64 / 8 * 8).max(8);
+                continue;
+            };
+            offset += 8 * index as u64;
+            if let Some(record) = self.record_at(offset, limit)? {
+                return Ok(Some(record.end));
+            }
+            offset += 8;
+        }
+        Ok(None)
+    }
+}
+
 /// What a walk meets.
 pub(crate) enum Met<'a> {
     /// A commit, before its records.

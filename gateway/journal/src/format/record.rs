@@ -63,6 +63,16 @@ pub(crate) struct RecordHeader {
 }
 
 impl RecordHeader {
+    /// Size of the smallest header, bytes.
+    pub(crate) const LEAST_BYTES: usize = PLAIN_BYTES;
+    /// Size of the largest header, bytes.
+    pub(crate) const MOST_BYTES: usize = PLAIN_BYTES + IDENTITY_BYTES;
+
+    /// Whether a record may start here, by bytes that tell nearly everything else apart, and zeros above all.
+    pub(crate) fn may_start(bytes: &[u8]) -> bool {
+        bytes.get(16..24).is_some_and(|bytes| (1..=3).contains(&bytes[0]) && bytes[1] <= 2 && bytes[5..] == [0; 3])
+    }
+
     /// Size of this header, bytes.
     pub(crate) fn header_bytes(&self) -> usize {
         PLAIN_BYTES + if self.identity.is_some() { IDENTITY_BYTES } else { 0 }
@@ -204,6 +214,7 @@ mod tests {
         record.resize(padded(record.len()), 0);
         assert_eq!(RecordHeader::seal(&mut record, segment), record.len());
         let (read, element) = RecordHeader::verify(&record, segment).unwrap();
+        assert!(RecordHeader::may_start(&record));
         assert_eq!((read, element), (header(), &b"hello"[..]));
         for bit in 0..(header().header_bytes() + 5) * 8 {
             record[bit / 8] ^= 1 << (bit % 8);

@@ -176,6 +176,7 @@ impl Replay {
             } else {
                 walked
             };
+            let walked = if index + 1 == segments.len() { with_remains(storage, found, walked)? } else { walked };
             self.unread.note(found.entry.name(), &walked.unread);
             self.ends[lane] = Some(walked);
         }
@@ -374,6 +375,23 @@ impl Replay {
 /// Index of the segment that holds the first sequence behind a checkpoint.
 fn tail_start(segments: &[FoundSegment], checkpointed: Sequence) -> usize {
     segments.partition_point(|found| found.entry.first <= checkpointed.next()).saturating_sub(1)
+}
+
+/// Counts as torn what is left of a commit whose header never reached the disk: were a later one written over it and torn in turn,
+/// these records would be taken for its own.
+fn with_remains<S: Storage>(storage: &S, found: &FoundSegment, walked: WalkEnd) -> Result<WalkEnd, OpenError> {
+    if walked.torn_bytes > 0 || walked.damaged {
+        return Ok(walked);
+    }
+    let (name, from) = (found.entry.name(), walked.offset);
+    let run = || -> std::io::Result<WalkEnd> {
+        let file = storage.open_read_only(&name.to_string())?;
+        let mut segment = SegmentFile::new(file, found.entry.checksum())?;
+        let end = segment.find_any_record(from, from.saturating_add(COMMIT_LOOKAHEAD_BYTES))?;
+        let damaged = !segment.unread.is_empty();
+        Ok(WalkEnd { torn_bytes: end.map_or(0, |end| end - from), damaged, unread: segment.unread, ..walked })
+    };
+    run().map_err(OpenError::io("read", name))
 }
 
 pub(super) fn walk_found<S: Storage>(

@@ -91,6 +91,42 @@ fn b_a_torn_tail_is_cut() {
     assert_eq!(numbers(&read(&journal, RESULTS)), [1, 2, 3, 4, 7]);
 }
 
+/// B: of a commit that was never acknowledged the header is lost, and its records are not. A later commit in its place, of which
+/// the power takes a part in turn, must not be completed with them: what was lost and stored again would come twice.
+#[test]
+fn b_records_without_their_commit_never_come_back() {
+    let disk = MemoryStorage::new();
+    filled(&disk, 2, 100, true);
+    let (journal, _) = open(&disk);
+    let commit = |journal: &Journal<MemoryStorage>, events: &[(u64, usize)]| {
+        for &(number, evidence) in events {
+            append(journal, RESULTS, journal.source("finish"), number, evidence, false).unwrap();
+        }
+        commit_all(journal, at(2));
+        files(&disk, "results").pop().unwrap()
+    };
+    let segment = commit(&journal, &[(3, 6_000), (4, 6_000), (5, 6_000)]);
+    drop(journal);
+    let before = disk.contents(&segment).unwrap();
+    let header = before.windows(4).rposition(|bytes| bytes == b"VCMT").unwrap();
+    disk.flip_bit(&segment, header as u64 + 8, 0);
+
+    let (journal, recovery) = open(&disk);
+    assert_eq!(letters(&recovery), ['B']);
+    assert!(recovery.lanes.results.torn_bytes > 6_000, "{recovery:?}");
+    assert_eq!((recovery.lanes.results.rewritten_count, recovery.lanes.results.last_durable), (0, Sequence(2)));
+    let segment = commit(&journal, &[(6, 100), (7, 30_000)]);
+    drop(journal);
+    // The pages from the first whole one of the second record on are what they were.
+    let mut torn = disk.contents(&segment).unwrap();
+    let page = offset_of(&disk, &segment, &[7; 30_000]).next_multiple_of(4096) as usize;
+    torn[page..].copy_from_slice(&before[page..]);
+    disk.put(&segment, &torn);
+    let (journal, recovery) = open(&disk);
+    assert_eq!(letters(&recovery), ['B']);
+    assert_eq!(numbers(&read(&journal, RESULTS)), [1, 2, 6]);
+}
+
 /// C: rot in a record that was durable. It alone is set aside; its neighbours in the same commit are still
 /// read, and the same gap event stands in its place each time.
 #[test]
