@@ -33,6 +33,8 @@ use venue_sim::{gateway, random::Random};
 const IN_FLIGHT_WANTED: usize = 80;
 /// Lives after which the test gives up to get so many.
 const MOST_LIVES: usize = 400;
+/// Room for all results of so many lives, which are compared from the first on; and segments that are full after a few lives.
+const JOURNAL: &str = "results = { quota = \"2GiB\", reserve = \"1MiB\" }\ntelemetry = { quota = \"32MiB\" }";
 /// Load: more impulses a second than a gateway that is not optimised takes in, so that it is
 /// always at work on some, and fewer in a life than a socket's buffer holds.
 const PACE: Pace = Pace { burst: 80, every: Duration::from_millis(2) };
@@ -46,7 +48,7 @@ const PACE: Pace = Pace { burst: 80, every: Duration::from_millis(2) };
 async fn whatever_was_shown_survives_eighty_kills_with_an_append_in_flight() {
     let mut stage = Stage::set().await;
     let printer = Printer::start(PACE);
-    stage.configure("results = { quota = \"64MiB\", reserve = \"1MiB\" }", &printer.source("timer", "results"));
+    stage.configure(JOURNAL, &printer.source("timer", "results"));
     let mut random = Random::new(20_261_124);
     let mut history = History::default();
 
