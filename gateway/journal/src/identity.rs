@@ -5,6 +5,7 @@ use std::{
     hash::{BuildHasherDefault, Hasher},
 };
 
+use hashbrown::HashTable;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_128};
 
 use crate::{format::Fields, interval::IntervalSet};
@@ -162,55 +163,80 @@ pub(crate) struct Occurrences {
     pub(crate) stored: u32,
 }
 
-/// The content keys that a source used last, with the occurrences of each.
+/// The content keys that a source used last, with the occurrences of each. Keys stand in a row and are found by their numbers in it: a
+/// table of 4 bytes each stays in the processor's caches, and the oldest goes without being looked at.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RecentKeys {
-    occurrences: LookupMap<u128, Occurrences>,
-    order: VecDeque<u128>,
+    /// Hashes of keys with their occurrences, oldest first.
+    keys: VecDeque<(u128, Occurrences)>,
+    /// Number of the oldest; the others follow. It wraps around.
+    oldest: u32,
+    /// Numbers, by hash.
+    numbers: HashTable<u32>,
 }
 
 impl RecentKeys {
+    fn place(&self, hash: u128) -> Option<usize> {
+        let place = |number: u32| number.wrapping_sub(self.oldest) as usize;
+        self.numbers.find(hash as u64, |&number| self.keys[place(number)].0 == hash).map(|&number| place(number))
+    }
+
     /// The occurrences of a key.
     pub(crate) fn occurrences(&self, hash: u128) -> Occurrences {
-        self.occurrences.get(&hash).copied().unwrap_or_default()
+        self.place(hash).map(|place| self.keys[place].1).unwrap_or_default()
     }
 
     /// Remembers that an occurrence of a key is stored.
     pub(crate) fn insert(&mut self, hash: u128, occurrence: u32) {
-        let Occurrences { given, stored } = self.occurrences(hash);
-        let stored = if occurrence == stored.saturating_add(1) { occurrence } else { stored };
-        self.put(hash, Occurrences { given: given.max(occurrence), stored });
-    }
-
-    /// Remembers all that is known of a key.
-    pub(crate) fn put(&mut self, hash: u128, occurrences: Occurrences) {
-        if self.occurrences.insert(hash, occurrences).is_some() {
-            return;
-        }
-        self.order.push_back(hash);
-        if self.order.len() > MAX_KEYS_PER_SOURCE
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.occurrences.remove(&oldest);
-        }
-    }
-
-    /// Takes no occurrence for stored any longer. Numbers that were given stay given.
-    pub(crate) fn forget_stored(&mut self) {
-        for hash in &self.order {
-            if let Some(occurrences) = self.occurrences.get_mut(hash) {
-                occurrences.stored = 0;
+        match self.place(hash) {
+            None => self.push(hash, Occurrences { given: occurrence, stored: u32::from(occurrence == 1) }),
+            Some(place) => {
+                let Occurrences { given, stored } = &mut self.keys[place].1;
+                *given = occurrence.max(*given);
+                if occurrence == stored.saturating_add(1) {
+                    *stored = occurrence;
+                }
             }
         }
     }
 
+    /// Remembers all that is known of a key.
+    pub(crate) fn put(&mut self, hash: u128, occurrences: Occurrences) {
+        match self.place(hash) {
+            None => self.push(hash, occurrences),
+            Some(place) => self.keys[place].1 = occurrences,
+        }
+    }
+
+    /// Appends a key that is new; the oldest makes room.
+    fn push(&mut self, hash: u128, occurrences: Occurrences) {
+        if self.keys.len() == MAX_KEYS_PER_SOURCE
+            && let Some((gone, _)) = self.keys.pop_front()
+        {
+            let number = self.oldest;
+            self.oldest = number.wrapping_add(1);
+            if let Ok(found) = self.numbers.find_entry(gone as u64, |&other| other == number) {
+                found.remove();
+            }
+        }
+        let number = self.oldest.wrapping_add(self.keys.len() as u32);
+        self.keys.push_back((hash, occurrences));
+        let hash_of = |&number: &u32| self.keys[number.wrapping_sub(self.oldest) as usize].0 as u64;
+        self.numbers.insert_unique(hash as u64, number, hash_of);
+    }
+
+    /// Takes no occurrence for stored any longer. Numbers that were given stay given.
+    pub(crate) fn forget_stored(&mut self) {
+        self.keys.iter_mut().for_each(|(_, occurrences)| occurrences.stored = 0);
+    }
+
     pub(crate) fn len(&self) -> usize {
-        self.order.len()
+        self.keys.len()
     }
 
     /// The newest `count` keys with their occurrences, oldest first.
     pub(crate) fn newest(&self, count: usize) -> impl Iterator<Item = (u128, Occurrences)> {
-        self.order.range(self.order.len().saturating_sub(count)..).map(|&hash| (hash, self.occurrences(hash)))
+        self.keys.range(self.keys.len().saturating_sub(count)..).copied()
     }
 }
 
@@ -351,6 +377,14 @@ mod tests {
             (MAX_KEYS_PER_SOURCE, Occurrences::default(), once)
         );
         assert_eq!(keys.newest(2).last(), Some((MAX_KEYS_PER_SOURCE as u128, once)));
+        // Numbers wrap around.
+        let mut keys = RecentKeys { oldest: u32::MAX - 100, ..RecentKeys::default() };
+        let count = MAX_KEYS_PER_SOURCE as u128 + 1_000;
+        // Every second falls on the place of the one before it in the table.
+        let hash = |key: u128| (key / 2).wrapping_mul(0x9E37_79B9_7F4A_7C15) as u64 as u128 | (key % 2) << 64;
+        (0..count).for_each(|key| keys.insert(hash(key), 1));
+        let known = (0..count).filter(|&key| keys.occurrences(hash(key)) == once);
+        assert!(known.eq(1_000..count));
     }
 
     /// An occurrence whose predecessor is lost does not stand for it: the repeat of either is taken again, while the next live
