@@ -188,7 +188,8 @@ impl<'a, W: Write> Printer<'a, W> {
         match item {
             Item::Frame { .. } => self.summary.frames += 1,
             Item::Reading(reading) => {
-                let (_, event) = self.events.event(reading, &self.arrival, &self.keys);
+                self.events.read(reading, &self.arrival, &self.keys);
+                let event = self.events.event().clone();
                 self.keys.remember(&event);
                 self.print(&event);
             }
@@ -212,13 +213,8 @@ impl<'a, W: Write> Printer<'a, W> {
             bytes: bytes.len() as u64,
             count: 1,
         };
-        let event = self.events.with_shared(v1::Event {
-            device_id: self.events.settings.device_id.clone(),
-            evidence: bytes.to_vec().into(),
-            content: Some(v1::event::Content::Raw(raw)),
-            time: Some(self.arrival.event_time()),
-            ..v1::Event::default()
-        });
+        self.events.set(v1::event::Content::Raw(raw), bytes.to_vec().into(), &self.arrival);
+        let event = self.events.event().clone();
         self.print(&event);
     }
 
@@ -256,7 +252,7 @@ impl Keys {
 }
 
 impl KnownKeys for Keys {
-    fn occurrences(&self, key: &str) -> u32 {
+    fn occurrences(&self, _device_id: &str, _epoch: u64, key: &str) -> u32 {
         self.0.borrow().get(key).copied().unwrap_or(0)
     }
 }

@@ -46,8 +46,8 @@ pub fn try_sample(mapping: &Mapping, sample: &Sample) -> Result<Vec<String>, Map
     };
     let mut events = EventBuilder::new(settings, boot_id);
     let line = |reading: &super::MappedReading| {
-        let (_, mut event) = events.event(&reading.as_reading(), &arrival, &NothingKnown);
-        event.device_id.clone_from(&reading.device_id);
+        events.read(&reading.as_reading(), &arrival, &NothingKnown);
+        let event = venue_schema::v1::Event { device_id: reading.device_id.clone(), ..events.event().clone() };
         let key = reading.key.as_deref().map_or_else(|| "no key".to_owned(), |key| format!("key {key}"));
         format!("{}; {key}", event_line::of_sample(&event))
     };
@@ -57,7 +57,7 @@ pub fn try_sample(mapping: &Mapping, sample: &Sample) -> Result<Vec<String>, Map
 struct NothingKnown;
 
 impl KnownKeys for NothingKnown {
-    fn occurrences(&self, _key: &str) -> u32 {
+    fn occurrences(&self, _device_id: &str, _epoch: u64, _key: &str) -> u32 {
         0
     }
 }

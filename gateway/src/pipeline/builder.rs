@@ -1,13 +1,11 @@
 //! From a reading to an event: identity, time, content, the fields of its source.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
+use bytes::Bytes;
 use jiff::tz::TimeZone;
 use venue_devices::{DeviceType, Identity, Reading, Role};
-use venue_schema::{
-    Message as _,
-    v1::{self, Lane, event},
-};
+use venue_schema::v1::{self, Lane, event};
 
 use super::{
     content,
@@ -40,19 +38,16 @@ pub struct SourceSettings {
     pub zone: TimeZone,
 }
 
-/// Makes the events of one source.
+/// Makes the events of one source, one after the other in the same place: what all of them share stays there.
 #[derive(Debug)]
 pub struct EventBuilder {
     /// What the source was told.
     pub settings: SourceSettings,
-    /// Labels of the message that is read, beside those of the source.
-    message_labels: BTreeMap<String, String>,
     /// Readings name their whole device, as the messages of a broker do, and not one within the source's.
     pub whole_ids: bool,
     identities: IdentityResolver,
     calendar: Calendar,
-    /// The fields that all events of the source share.
-    shared: v1::Event,
+    event: v1::Event,
 }
 
 impl EventBuilder {
@@ -60,17 +55,23 @@ impl EventBuilder {
     pub fn new(settings: SourceSettings, boot_id: BootId) -> Self {
         let calendar = Calendar::new(settings.zone.clone());
         let identities = IdentityResolver::new(boot_id);
-        let message_labels = BTreeMap::new();
-        let shared = v1::Event::default();
-        let mut builder = Self { settings, message_labels, whole_ids: false, identities, calendar, shared };
-        builder.shared = builder.make_shared();
-        builder
+        let event = v1::Event {
+            venue_id: settings.venue_id.clone(),
+            principal: settings.principal.clone(),
+            labels: settings.labels.clone().into_iter().collect(),
+            decoded_by: Some(v1::DecodedBy {
+                protocol: settings.device.name.to_owned(),
+                version: settings.device.decoder_version,
+            }),
+            ..v1::Event::default()
+        };
+        Self { settings, whole_ids: false, identities, calendar, event }
     }
 
-    /// What is read next is of a message with these labels.
+    /// What is read next is of a message with these labels, beside those of the source.
     pub fn label(&mut self, labels: BTreeMap<String, String>) {
-        self.message_labels = labels;
-        self.shared = self.make_shared();
+        let of_source = self.settings.labels.iter().map(|(name, text)| (name.clone(), text.clone()));
+        self.event.labels = of_source.chain(labels).collect();
     }
 
     /// The device begins to repeat its memory.
@@ -83,25 +84,25 @@ impl EventBuilder {
         self.identities.replay_ended();
     }
 
-    /// The lane and the event of a reading. `known` tells what was heard of its
-    /// device before.
-    pub fn event(&mut self, reading: &Reading<'_>, arrival: &Arrival, known: &impl KnownKeys) -> (Lane, v1::Event) {
-        let device_id = self.device_id(reading);
-        let (lane, event) = self.own_fields(reading, arrival, known);
-        (lane, self.with_shared(v1::Event { device_id, ..event }))
+    /// The event that was made last.
+    pub fn event(&self) -> &v1::Event {
+        &self.event
     }
 
-    /// The same without the device's id and the fields that all events of the source share.
-    pub(super) fn own_fields(
-        &mut self,
-        reading: &Reading<'_>,
-        arrival: &Arrival,
-        known: &impl KnownKeys,
-    ) -> (Lane, v1::Event) {
+    /// Makes the event of a reading, and says its lane. `known` tells what was heard of its device before.
+    pub fn read(&mut self, reading: &Reading<'_>, arrival: &Arrival, known: &impl KnownKeys) -> Lane {
+        self.name_device(reading);
+        self.event.device_epoch = epoch(&reading.identity);
         let replaying = self.identities.replaying();
         let resolved = match &reading.identity {
             Identity::Content { key, day, stands_for, .. } => {
-                let device = DeviceKey { key, stands_for: stands_for.as_deref(), day: *day };
+                let device = DeviceKey {
+                    device_id: &self.event.device_id,
+                    epoch: self.event.device_epoch,
+                    key,
+                    stands_for: stands_for.as_deref(),
+                    day: *day,
+                };
                 Some(self.identities.resolve(&device, &arrival.received, &self.calendar, known))
             }
             Identity::Sequence { .. } | Identity::Key { .. } | Identity::None => None,
@@ -111,8 +112,8 @@ impl EventBuilder {
             false => Dating::Live,
         };
         let target = resolved.as_ref().and_then(|it| it.target.as_ref()).map_or(("", 0), |(key, k)| (key.as_str(), *k));
-        let content = content::content(&reading.content, target, replaying);
-        let identity = match (&reading.identity, resolved) {
+        self.event.content = Some(content::content(&reading.content, target, replaying));
+        self.event.identity = match (&reading.identity, resolved) {
             (Identity::Sequence { number, .. }, _) => Some(event::Identity::DeviceSequence(*number)),
             // Its sender's word that it is the same, so it is never a second occurrence.
             (Identity::Key { key, .. }, _) => {
@@ -123,71 +124,31 @@ impl EventBuilder {
             }
             (_, None) => None,
         };
-        let event = v1::Event {
-            device_epoch: epoch(&reading.identity),
-            identity,
-            time: Some(time::event_time(&reading.time, dating, arrival, &self.calendar)),
-            evidence: reading.evidence.to_vec().into(),
-            content: Some(content),
-            ..v1::Event::default()
+        self.event.time = Some(time::event_time(&reading.time, dating, arrival, &self.calendar));
+        self.event.evidence = reading.evidence.to_vec().into();
+        self.settings.lane.unwrap_or_else(|| content::lane(&reading.content))
+    }
+
+    /// Makes an event of the source that is no reading.
+    pub fn set(&mut self, content: event::Content, evidence: Bytes, arrival: &Arrival) {
+        self.event.device_id.clone_from(&self.settings.device_id);
+        self.event.device_epoch = 0;
+        self.event.identity = None;
+        self.event.time = Some(arrival.event_time());
+        self.event.content = Some(content);
+        self.event.evidence = evidence;
+    }
+
+    /// Names the device, or the one within it, that a reading is of.
+    fn name_device(&mut self, reading: &Reading<'_>) {
+        let name = &mut self.event.device_id;
+        name.clear();
+        // A string takes all that it is given.
+        let _ = match (reading.sub_device.is_empty(), self.whole_ids) {
+            (true, _) => name.write_str(&self.settings.device_id),
+            (false, true) => write!(name, "{}", reading.sub_device),
+            (false, false) => write!(name, "{}/{}", self.settings.device_id, reading.sub_device),
         };
-        (self.settings.lane.unwrap_or_else(|| content::lane(&reading.content)), event)
-    }
-
-    /// The id of the device, or of the one within it, that a reading is of.
-    pub fn device_id(&self, reading: &Reading<'_>) -> String {
-        if reading.sub_device.is_empty() {
-            self.settings.device_id.clone()
-        } else if self.whole_ids {
-            reading.sub_device.to_string()
-        } else {
-            format!("{}/{}", self.settings.device_id, reading.sub_device)
-        }
-    }
-
-    /// Completes an event with the fields that all events of the source share.
-    pub fn with_shared(&self, event: v1::Event) -> v1::Event {
-        let v1::Event { venue_id, principal, labels, decoded_by, .. } = self.shared.clone();
-        v1::Event { venue_id, principal, labels, decoded_by, ..event }
-    }
-
-    /// Puts an event without those fields into bytes, completed with them: lent for that moment, since copies would be a tenth of a
-    /// line's way.
-    pub(super) fn encode(&mut self, event: &mut v1::Event, into: &mut Vec<u8>) {
-        self.lend(event);
-        event.encode(into).expect("a vector grows");
-        self.lend(event);
-    }
-
-    fn lend(&mut self, event: &mut v1::Event) {
-        std::mem::swap(&mut self.shared.venue_id, &mut event.venue_id);
-        std::mem::swap(&mut self.shared.principal, &mut event.principal);
-        std::mem::swap(&mut self.shared.labels, &mut event.labels);
-        std::mem::swap(&mut self.shared.decoded_by, &mut event.decoded_by);
-    }
-
-    /// The bytes that [`encode`](Self::encode) makes of an event.
-    pub(super) fn encoded_len(&self, event: &v1::Event) -> usize {
-        self.shared.encoded_len() + event.encoded_len()
-    }
-
-    fn make_shared(&self) -> v1::Event {
-        v1::Event {
-            venue_id: self.settings.venue_id.clone(),
-            principal: self.settings.principal.clone(),
-            labels: self
-                .settings
-                .labels
-                .iter()
-                .chain(&self.message_labels)
-                .map(|(name, text)| (name.clone(), text.clone()))
-                .collect(),
-            decoded_by: Some(v1::DecodedBy {
-                protocol: self.settings.device.name.to_owned(),
-                version: self.settings.device.decoder_version,
-            }),
-            ..v1::Event::default()
-        }
     }
 }
 
@@ -211,7 +172,7 @@ mod tests {
     struct Heard;
 
     impl KnownKeys for Heard {
-        fn occurrences(&self, _key: &str) -> u32 {
+        fn occurrences(&self, _device_id: &str, _epoch: u64, _key: &str) -> u32 {
             1
         }
     }
@@ -249,8 +210,8 @@ mod tests {
                 content: Content::Measurement(Measurement::default()),
                 evidence: b"{}",
             };
-            let (_, event) = events.event(&reading, &arrival, &Heard);
-            (event.device_epoch, event.identity)
+            events.read(&reading, &arrival, &Heard);
+            (events.event().device_epoch, events.event().identity.clone())
         };
         let key =
             |occurrence| Some(event::Identity::ContentKey(v1::ContentKey { key: "boot-7|118".to_owned(), occurrence }));
@@ -258,28 +219,5 @@ mod tests {
         assert_eq!(identity(Identity::Key { epoch: 7, key: text.clone() }), (7, key(1)));
         let content = Identity::Content { epoch: 7, key: text, day: venue_devices::Day::None, stands_for: None };
         assert_eq!(identity(content), (7, key(2)));
-    }
-
-    /// What is lent for encoding stands where the order of fields has it: whoever reads the event and writes it again gets
-    /// the same bytes, and so the same digest.
-    #[test]
-    fn an_events_bytes_are_in_the_order_of_its_fields() {
-        let mut builder = EventBuilder::new(settings(), BootId([1; 16]));
-        let mut event = v1::Event {
-            device_id: "weather".to_owned(),
-            device_epoch: 7,
-            evidence: b"{}"[..].into(),
-            content: Some(event::Content::Raw(v1::Raw::default())),
-            ..v1::Event::default()
-        };
-        for label in ["1", "2"] {
-            builder.label(BTreeMap::from([("mqtt_topic".to_owned(), label.to_owned())]));
-            let before = event.clone();
-            let mut bytes = Vec::new();
-            builder.encode(&mut event, &mut bytes);
-            let whole = builder.with_shared(event.clone());
-            assert_eq!((&event, &bytes), (&before, &whole.encode_to_vec()));
-            assert_eq!((whole.labels.len(), bytes.len()), (2, builder.encoded_len(&event)));
-        }
     }
 }

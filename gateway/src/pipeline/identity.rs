@@ -29,13 +29,17 @@ pub(super) const REPLAYED_KEYS: usize = 65_536;
 
 /// What the journal knows of a source's keys.
 pub trait KnownKeys {
-    /// How many occurrences of a complete key are known.
-    fn occurrences(&self, key: &str) -> u32;
+    /// How many occurrences of a complete key of a device are known, in the epoch that the device names.
+    fn occurrences(&self, device_id: &str, epoch: u64, key: &str) -> u32;
 }
 
 /// The key as the device gives it, and what goes with it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DeviceKey<'a> {
+    /// The device.
+    pub(super) device_id: &'a str,
+    /// Its epoch.
+    pub(super) epoch: u64,
     /// The device's part of the key.
     pub(super) key: &'a str,
     /// Key of what a correction line stands for.
@@ -131,10 +135,10 @@ impl IdentityResolver {
         let dated = date.and(self.written.as_ref()).map_or(self.boot.as_str(), |(_, text)| text);
         let day = (device.day != Day::None).then_some(dated);
         let key = complete(device.key, day);
-        let occurrence = known.occurrences(&key).saturating_add(1);
+        let occurrence = known.occurrences(device.device_id, device.epoch, &key).saturating_add(1);
         let target = device.stands_for.map(|target| {
             let target = complete(target, day);
-            let count = known.occurrences(&target);
+            let count = known.occurrences(device.device_id, device.epoch, &target);
             (target, count)
         });
         Resolved { key, occurrence, target, dated: None }
@@ -205,7 +209,7 @@ impl Replay {
         let is_known = |key: &str| {
             let key = complete(key, day);
             let next = self.counts.get(&key).copied().unwrap_or(0).saturating_add(1);
-            next <= known.occurrences(&key)
+            next <= known.occurrences(device.device_id, device.epoch, &key)
         };
         is_known(device.key) || device.stands_for.is_some_and(is_known)
     }
@@ -240,7 +244,7 @@ mod tests {
     struct Heard(BTreeMap<String, u32>);
 
     impl KnownKeys for Heard {
-        fn occurrences(&self, key: &str) -> u32 {
+        fn occurrences(&self, _device_id: &str, _epoch: u64, key: &str) -> u32 {
             self.0.get(key).copied().unwrap_or(0)
         }
     }
@@ -248,7 +252,7 @@ mod tests {
     impl Heard {
         /// Appends unless known, as the journal does; tells whether it was new.
         fn append(&mut self, resolved: &Resolved) -> bool {
-            let is_new = resolved.occurrence > self.occurrences(&resolved.key);
+            let is_new = resolved.occurrence > self.occurrences("timer", 0, &resolved.key);
             if is_new {
                 self.0.insert(resolved.key.clone(), resolved.occurrence);
             }
@@ -270,7 +274,7 @@ mod tests {
     }
 
     fn impulse(key: &str, day: Day) -> DeviceKey<'_> {
-        DeviceKey { key, stands_for: None, day }
+        DeviceKey { device_id: "timer", epoch: 0, key, stands_for: None, day }
     }
 
     /// Two impulses fall on the same hundredth; the replay shows both, and only
@@ -326,7 +330,7 @@ mod tests {
         resolver.replay_started();
         let now = at("2026-11-28T09:10:00Z");
         let cleared =
-            DeviceKey { key: "c|0001|C0|10:00:00.00|00", stands_for: Some("C0|10:00:00.00|00"), day: tod(10, 0) };
+            DeviceKey { stands_for: Some("C0|10:00:00.00|00"), ..impulse("c|0001|C0|10:00:00.00|00", tod(10, 0)) };
         let correction = resolver.resolve(&cleared, &now, &paris(), &heard);
         assert_eq!(correction.target, Some(("C0|10:00:00.00|00|2026-11-28".to_owned(), 1)));
         assert!(heard.append(&correction), "the correction was missed");

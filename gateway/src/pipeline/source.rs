@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
 use venue_devices::{DecodeError, ErrorKind, Item, Reading, Role};
 use venue_journal::{Append, AppendError, Appended, IdentityRef, Journal, SourceId, Storage, Watermarks};
 use venue_schema::{
-    Sequence,
+    Message as _, Sequence,
     v1::{self, Lane, event},
 };
 
 use super::{
-    builder::{EventBuilder, SourceSettings, epoch},
+    builder::{EventBuilder, SourceSettings},
     gap::DarkTimes,
     identity::KnownKeys,
     noise::{NoiseGate, RawRecord},
@@ -134,8 +135,8 @@ impl<S: Storage> SourcePipeline<S> {
             ..v1::Raw::default()
         };
         let shown = &payload[..payload.len().min(REJECTED_BYTES_MAX)];
-        let event = self.event(event::Content::Raw(raw), shown.to_vec(), arrival);
-        self.append(Said::ByDevice, self.frame_lane(), event, arrival);
+        self.events.set(event::Content::Raw(raw), shown.to_vec().into(), arrival);
+        self.append(Said::ByDevice, self.frame_lane(), arrival);
     }
 
     /// Whoever sends goes on where it was: nothing is dark any more. `healed`: it kept what it had to say meanwhile.
@@ -152,8 +153,8 @@ impl<S: Storage> SourcePipeline<S> {
     /// Takes what happened to the line.
     pub fn line(&mut self, arrival: &Arrival, event: &LineEvent<'_>) {
         if let Some(status) = device_status(event) {
-            let event = self.event(event::Content::DeviceStatus(status), Vec::new(), arrival);
-            self.append(Said::ByGateway, Lane::Telemetry, event, arrival);
+            self.events.set(event::Content::DeviceStatus(status), Bytes::new(), arrival);
+            self.append(Said::ByGateway, Lane::Telemetry, arrival);
         }
         match event {
             LineEvent::Connected { .. } => {
@@ -213,12 +214,9 @@ impl<S: Storage> SourcePipeline<S> {
     }
 
     fn reading(&mut self, arrival: &Arrival, reading: &Reading<'_>) {
-        let device_id = self.events.device_id(reading);
-        let (journal, source) = (&self.journal, self.source);
-        let keys = StagedKeys { journal, source, device_id: &device_id, epoch: epoch(&reading.identity) };
-        let (lane, event) = self.events.own_fields(reading, arrival, &keys);
-        let event = v1::Event { device_id, ..event };
-        self.append(Said::ByDevice, lane, event, arrival);
+        let keys = StagedKeys { journal: &self.journal, source: self.source };
+        let lane = self.events.read(reading, arrival, &keys);
+        self.append(Said::ByDevice, lane, arrival);
     }
 
     fn unknown(&mut self, arrival: &Arrival, offset: u64, bytes: &[u8]) {
@@ -229,8 +227,8 @@ impl<S: Storage> SourcePipeline<S> {
             count: 1,
             ..v1::Raw::default()
         };
-        let event = self.event(event::Content::Raw(raw), bytes.to_vec(), arrival);
-        self.append(Said::ByDevice, Lane::Telemetry, event, arrival);
+        self.events.set(event::Content::Raw(raw), bytes.to_vec().into(), arrival);
+        self.append(Said::ByDevice, Lane::Telemetry, arrival);
     }
 
     /// A frame whose check failed was recognised: it may be a result, and goes to
@@ -254,37 +252,26 @@ impl<S: Storage> SourcePipeline<S> {
     /// Noise is no sign of the device: it is what the gateway found on the line.
     fn append_noise(&mut self, record: Option<RawRecord>, lane: Lane, arrival: &Arrival) {
         if let Some(RawRecord { raw, evidence }) = record {
-            let event = self.event(event::Content::Raw(raw), evidence, arrival);
-            self.append(Said::ByGateway, lane, event, arrival);
+            self.events.set(event::Content::Raw(raw), evidence.into(), arrival);
+            self.append(Said::ByGateway, lane, arrival);
         }
     }
 
     fn append_gaps(&mut self, gaps: impl IntoIterator<Item = v1::Gap>, arrival: &Arrival) {
         for gap in gaps {
-            let event = self.event(event::Content::Gap(gap.clone()), Vec::new(), arrival);
-            self.append(Said::Gap(&gap), self.frame_lane(), event, arrival);
+            self.events.set(event::Content::Gap(gap.clone()), Bytes::new(), arrival);
+            self.append(Said::Gap(&gap), self.frame_lane(), arrival);
         }
     }
 
-    /// An event of the source that is no reading, without the fields that all share.
-    fn event(&self, content: event::Content, evidence: Vec<u8>, arrival: &Arrival) -> v1::Event {
-        v1::Event {
-            device_id: self.events.settings.device_id.clone(),
-            time: Some(arrival.event_time()),
-            evidence: evidence.into(),
-            content: Some(content),
-            ..v1::Event::default()
-        }
-    }
-
-    /// Only what the device said can be refused, and is waited for before the device is answered: what the gateway says
+    /// Appends the event that was made last. Only what the device said can be refused, and is waited for before the device is answered: what the gateway says
     /// of it has nobody else who keeps it, and may go to another lane.
-    fn append(&mut self, said: Said<'_>, lane: Lane, mut event: v1::Event, arrival: &Arrival) {
+    fn append(&mut self, said: Said<'_>, lane: Lane, arrival: &Arrival) {
         let by_device = matches!(said, Said::ByDevice);
-        let mut appended = self.try_append(said, lane, &mut event, arrival);
+        let mut appended = self.try_append(said, lane, arrival);
         if let Err(error @ AppendError::TooLarge { limit, .. }) = appended {
-            let mut cut = self.cut(&event, &error, limit, arrival);
-            appended = self.try_append(said, lane, &mut cut, arrival);
+            self.cut(&error, limit, arrival);
+            appended = self.try_append(said, lane, arrival);
         }
         match appended {
             Ok(stored) => {
@@ -305,8 +292,10 @@ impl<S: Storage> SourcePipeline<S> {
         }
     }
 
-    /// What is kept of an event that is too large: its evidence, as far as it fits, with the reason why it is no more.
-    fn cut(&mut self, event: &v1::Event, error: &AppendError, limit: usize, arrival: &Arrival) -> v1::Event {
+    /// Makes of an event that is too large what is kept of it: its evidence, as far as it fits, with the reason why it is no more.
+    fn cut(&mut self, error: &AppendError, limit: usize, arrival: &Arrival) {
+        let event = self.events.event();
+        let evidence = event.evidence.clone();
         let raw = match &event.content {
             Some(event::Content::Raw(raw)) => raw.clone(),
             _ => {
@@ -314,28 +303,22 @@ impl<S: Storage> SourcePipeline<S> {
                 v1::Raw {
                     reason: v1::RawReason::BadFrame.into(),
                     error: error.to_string(),
-                    bytes: event.evidence.len() as u64,
+                    bytes: evidence.len() as u64,
                     count: 1,
                     ..v1::Raw::default()
                 }
             }
         };
-        let mut cut = self.event(event::Content::Raw(raw), Vec::new(), arrival);
+        self.events.set(event::Content::Raw(raw.clone()), Bytes::new(), arrival);
         // Behind the evidence's tag and length.
-        let room = limit.saturating_sub(self.events.encoded_len(&cut) + 16);
-        cut.evidence = event.evidence.slice(..event.evidence.len().min(room));
-        cut
+        let room = limit.saturating_sub(self.events.event().encoded_len() + 16);
+        self.events.set(event::Content::Raw(raw), evidence.slice(..evidence.len().min(room)), arrival);
     }
 
-    fn try_append(
-        &mut self,
-        said: Said<'_>,
-        lane: Lane,
-        event: &mut v1::Event,
-        arrival: &Arrival,
-    ) -> Result<Appended, AppendError> {
+    fn try_append(&mut self, said: Said<'_>, lane: Lane, arrival: &Arrival) -> Result<Appended, AppendError> {
+        let event = self.events.event();
         self.encoded.clear();
-        self.events.encode(event, &mut self.encoded);
+        event.encode(&mut self.encoded).expect("a vector grows");
         let identity = match &event.identity {
             None => IdentityRef::None,
             Some(event::Identity::DeviceSequence(number)) => {
@@ -395,18 +378,16 @@ fn device_status(event: &LineEvent<'_>) -> Option<v1::DeviceStatus> {
     Some(v1::DeviceStatus { state: state.into(), text, values: Vec::new() })
 }
 
-/// The keys that the journal knows of one device. The stage is not held while an event
+/// The keys that the journal knows of a source. The stage is not held while an event
 /// is made: a panic on the way would take the journal from every other source.
 struct StagedKeys<'a, S: Storage> {
     journal: &'a Journal<S>,
     source: SourceId,
-    device_id: &'a str,
-    epoch: u64,
 }
 
 impl<S: Storage> KnownKeys for StagedKeys<'_, S> {
-    fn occurrences(&self, key: &str) -> u32 {
-        self.journal.stage().occurrences(self.source, self.device_id, self.epoch, key)
+    fn occurrences(&self, device_id: &str, epoch: u64, key: &str) -> u32 {
+        self.journal.stage().occurrences(self.source, device_id, epoch, key)
     }
 }
 
