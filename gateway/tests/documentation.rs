@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use venue_gateway::app::status::{
-    ClockStatus, ConfigurationStatus, FormerUplinkStatus, JournalStatus, LaneStatus, SourceStatus, Status,
-    UplinkLaneStatus, UplinkStatus,
+    ClockStatus, ConfigurationStatus, FormerLaneStatus, FormerUplinkStatus, JournalStatus, LaneStatus, SourceStatus,
+    Status, UplinkLaneStatus, UplinkStatus,
 };
 use venue_gateway::cli::Exit;
 use venue_gateway::command::probe::{BrokerJson, HeardReport, Report, TopicJson};
@@ -91,7 +91,10 @@ fn the_status_has_its_documented_keys() {
         journal: JournalStatus { lanes: vec![LaneStatus::default()], ..JournalStatus::default() },
         sources: vec![SourceStatus::default()],
         uplinks: vec![UplinkStatus { lanes: vec![UplinkLaneStatus::default()], ..UplinkStatus::default() }],
-        former_uplinks: vec![FormerUplinkStatus::default()],
+        former_uplinks: vec![FormerUplinkStatus {
+            lanes: vec![FormerLaneStatus::default()],
+            ..FormerUplinkStatus::default()
+        }],
     };
     check("`status --json`", &serde_json::to_value(status).expect("plain"));
 }

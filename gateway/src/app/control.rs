@@ -260,7 +260,8 @@ impl Control {
 
     fn former_uplinks(&self, config: &Config) -> Vec<FormerUplinkStatus> {
         let durable = self.journal.watermarks();
-        FormerUplinkStatus::among(&self.journal.cursors(), config, |lane| durable[lane])
+        let disk_bytes = |lane, first| Some(self.journal.disk_bytes_from(lane, first));
+        FormerUplinkStatus::among(&self.journal.cursors(), config, |lane| durable[lane], disk_bytes)
     }
 
     fn facts(&self, journal: &venue_journal::Status, now_utc_ns: Option<i64>) -> Facts {

@@ -233,11 +233,25 @@ impl Scrape {
                 uplink.lanes.iter().map(move |lane| ([("uplink", name), ("lane", lane.lane.as_str())], lane))
             })
         };
-        let of_lanes: [Metric<UplinkLaneStatus, u64>; 6] = [
-            ("venue_uplink_backlog_records", "Records that are durable here and not acknowledged", |it| it.backlog),
-            ("venue_uplink_backlog_disk_bytes", "Disk that they hold, by whole segments", |it| {
-                it.backlog_disk_bytes.unwrap_or(0)
-            }),
+        // What a former uplink has not received takes up the journal's room as well.
+        let backlogs = || {
+            let former = self.status.former_uplinks.iter().flat_map(|uplink| {
+                let labels = |lane| [("uplink", uplink.name.as_str()), ("lane", lane)];
+                uplink.lanes.iter().map(move |it| (labels(it.lane.as_str()), it.backlog, it.backlog_disk_bytes))
+            });
+            lanes().map(|(labels, it)| (labels, it.backlog, it.backlog_disk_bytes)).chain(former)
+        };
+        to.gauge(
+            "venue_uplink_backlog_records",
+            "Records that are durable here and not acknowledged",
+            backlogs().map(|(labels, records, _)| (labels, records)),
+        )?;
+        to.gauge(
+            "venue_uplink_backlog_disk_bytes",
+            "Disk that they hold, by whole segments",
+            backlogs().map(|(labels, _, bytes)| (labels, bytes.unwrap_or(0))),
+        )?;
+        let of_lanes: [Metric<UplinkLaneStatus, u64>; 4] = [
             ("venue_uplink_in_flight_records", "Records sent and not acknowledged", |it| it.in_flight),
             ("venue_uplink_acknowledged_sequence", "Last sequence that the receiver has", |it| it.acknowledged),
             ("venue_uplink_delivering", "1 if records may flow", |it| it.delivering.into()),

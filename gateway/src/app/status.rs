@@ -170,45 +170,53 @@ pub struct UplinkStatus {
 pub struct FormerUplinkStatus {
     /// Its name.
     pub name: String,
-    /// Durable results that it has not acknowledged.
-    pub results: u64,
-    /// Durable telemetry that it has not acknowledged.
-    pub telemetry: u64,
+    /// What is kept for it of each lane.
+    pub lanes: Vec<FormerLaneStatus>,
     /// How to mend it.
     pub help: String,
 }
 
+/// What is kept of a lane for a former uplink.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct FormerLaneStatus {
+    /// `results` or `telemetry`.
+    pub lane: String,
+    /// Durable here, and never acknowledged by it.
+    pub backlog: u64,
+    /// Disk that they hold, by whole segments, bytes; absent if no process runs.
+    pub backlog_disk_bytes: Option<u64>,
+}
+
 impl FormerUplinkStatus {
-    /// Those among a journal's cursors, by name; `last` is the last durable sequence of a lane.
-    pub fn among(cursors: &[CursorSummary], config: &Config, last: impl Fn(Lane) -> Sequence) -> Vec<Self> {
+    /// Those among a journal's cursors, by name. `last` is the last durable sequence of a lane, `disk_bytes` what all from one on holds.
+    pub fn among(
+        cursors: &[CursorSummary],
+        config: &Config,
+        last: impl Fn(Lane) -> Sequence,
+        disk_bytes: impl Fn(Lane, Sequence) -> Option<u64>,
+    ) -> Vec<Self> {
         let is_former =
             |cursor: &&CursorSummary| cursor.required && config.uplinks.iter().all(|uplink| uplink.name != cursor.name);
-        let mut former: BTreeMap<&str, Self> = BTreeMap::new();
-        for cursor in cursors.iter().filter(is_former) {
-            let of = former.entry(&cursor.name).or_default();
-            of.name.clone_from(&cursor.name);
-            of.help = format!(
-                "put it back, or let it go with `venue-gateway journal release {} {}`",
-                config.gateway.data_dir.display(),
-                cursor.name
-            );
-            let waiting = last(cursor.lane).0.saturating_sub(cursor.mark.0);
-            match cursor.lane {
-                Lane::Telemetry => of.telemetry = waiting,
-                Lane::Results | Lane::Unspecified => of.results = waiting,
+        let mut former: BTreeMap<&str, Vec<FormerLaneStatus>> = BTreeMap::new();
+        for lane in Lane::ALL {
+            for cursor in cursors.iter().filter(|cursor| cursor.lane == lane).filter(is_former) {
+                let backlog = last(lane).0.saturating_sub(cursor.mark.0);
+                let backlog_disk_bytes = if backlog > 0 { disk_bytes(lane, cursor.mark.next()) } else { Some(0) };
+                let lane = lane.name().to_owned();
+                former.entry(&cursor.name).or_default().push(FormerLaneStatus { lane, backlog, backlog_disk_bytes });
             }
         }
-        former.into_values().collect()
+        let data_dir = config.gateway.data_dir.display();
+        let help =
+            |name: &str| format!("put it back, or let it go with `venue-gateway journal release {data_dir} {name}`");
+        former.into_iter().map(|(name, lanes)| Self { name: name.to_owned(), lanes, help: help(name) }).collect()
     }
 }
 
 impl fmt::Display for FormerUplinkStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, results, telemetry, help } = self;
-        write!(
-            f,
-            "{name} is no longer configured; {results} results and {telemetry} telemetry events are kept for it: {help}"
-        )
+        let kept: Vec<String> = self.lanes.iter().map(|it| format!("{} {}", it.backlog, it.lane)).collect();
+        write!(f, "{} is no longer configured; kept for it: {}; {}", self.name, kept.join(", "), self.help)
     }
 }
 

@@ -65,7 +65,8 @@ fn open_configured(config: &Config) -> anyhow::Result<ReadOnlyJournal<Directory>
 pub(super) fn status(config: &Config) -> anyhow::Result<Status> {
     let journal = open_configured(config)?;
     let summary = journal.summary();
-    let former_uplinks = FormerUplinkStatus::among(&summary.cursors, config, |lane| summary.lanes[lane].last);
+    let last_of = |lane| summary.lanes[lane].last;
+    let former_uplinks = FormerUplinkStatus::among(&summary.cursors, config, last_of, |_, _| None);
     let is_present = |name: &&UplinkConfig| summary.cursors.iter().any(|cursor| cursor.name == name.name);
     let present = config.uplinks.iter().filter(is_present);
     let uplinks: Vec<UplinkStatus> = present.map(|of| uplink(&journal, &of.name)).collect();

@@ -349,7 +349,7 @@ async fn what_an_uplink_that_is_gone_has_not_received_is_kept_until_it_is_let_go
     named(&stage, "archive");
     stage.gateway.reload().unwrap();
     let status = stage.until(|status| former(status) == ["centre"]).await;
-    assert!(number(&status, "/former_uplinks/0/results") >= 50, "{status:#}");
+    assert!(number(&status, "/former_uplinks/0/lanes/0/backlog") >= 50, "{status:#}");
     let (data, config) = (stage.data_dir(), stage.gateway.config());
     let (data, config) = (data.to_str().unwrap(), config.to_str().unwrap());
     let help = format!("venue-gateway journal release {data} centre");

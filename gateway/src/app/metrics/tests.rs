@@ -5,7 +5,7 @@ use std::time::Duration;
 use venue_journal::Committed;
 
 use super::*;
-use crate::app::status::{ClockStatus, ConfigurationStatus, UplinkStatus};
+use crate::app::status::{ClockStatus, ConfigurationStatus, FormerLaneStatus, FormerUplinkStatus, UplinkStatus};
 
 fn scrape() -> Scrape {
     let lane = UplinkLaneStatus {
@@ -50,6 +50,15 @@ fn scrape() -> Scrape {
             clock: ClockStatus { state: "holdover".to_owned(), maximum_error_s: None, date_known: true },
             sources: vec![source],
             uplinks: vec![UplinkStatus { name: "centre".to_owned(), lanes: vec![lane], ..UplinkStatus::default() }],
+            former_uplinks: vec![FormerUplinkStatus {
+                name: "archive".to_owned(),
+                lanes: vec![FormerLaneStatus {
+                    lane: "results".to_owned(),
+                    backlog: 7,
+                    backlog_disk_bytes: Some(8_192),
+                }],
+                ..FormerUplinkStatus::default()
+            }],
             ..Status::default()
         },
         journal: venue_journal::Status {
@@ -95,6 +104,8 @@ fn each_kind_of_sample_is_written_as_the_format_wants_it() {
         "venue_source_gap_open{source=\"finish\"} 0",
         "venue_uplink_backlog_age_seconds{uplink=\"centre\",lane=\"results\"} 61.5",
         "venue_uplink_backlog_disk_bytes{uplink=\"centre\",lane=\"results\"} 4096",
+        "venue_uplink_backlog_records{uplink=\"archive\",lane=\"results\"} 7",
+        "venue_uplink_backlog_disk_bytes{uplink=\"archive\",lane=\"results\"} 8192",
         "venue_uplink_refused{uplink=\"centre\",lane=\"results\"} 1",
         "venue_uplink_certificate_expiry_timestamp_seconds{uplink=\"centre\",certificate=\"ca\"} 1893456000.0",
         "venue_mqtt_certificate_expiry_timestamp_seconds{certificate=\"ca\"} 1924992000.0",
