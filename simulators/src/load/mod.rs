@@ -43,10 +43,11 @@ pub struct LoadConfig {
     pub json: bool,
 }
 
-/// Measures, shows, and returns whether every line arrived once and in order.
+/// Measures, shows, and returns whether every run ended, and every line arrived once and in order. A run that fails is told and left
+/// out; the others are shown.
 ///
 /// # Errors
-/// If a part cannot be started, or the gateway fails.
+/// If there is no folder for a journal.
 pub async fn run(config: LoadConfig) -> anyhow::Result<bool> {
     let mut sound = true;
     for row in &config.rows {
@@ -59,13 +60,20 @@ pub async fn run(config: LoadConfig) -> anyhow::Result<bool> {
             };
             let folder = folder.context("make a folder for the journal")?;
             let synced = disk::fdatasync(folder.path(), Clock::start())?;
-            let mut run =
-                row.measure(folder.path(), &config, synced).await.with_context(|| format!("measure {row}"))?;
-            run.synced = synced;
-            sound &= run.drives.iter().all(Drive::is_sound);
-            runs.push(run);
+            match row.measure(folder.path(), &config, synced).await {
+                Ok(run) => {
+                    sound &= run.drives.iter().all(Drive::is_sound);
+                    runs.push(Run { synced, ..run });
+                }
+                Err(error) => {
+                    eprintln!("{row}: run {number} failed: {error:#}");
+                    sound = false;
+                }
+            }
         }
-        show(*row, &runs, config.json);
+        if !runs.is_empty() {
+            show(*row, &runs, config.json);
+        }
     }
     Ok(sound)
 }
