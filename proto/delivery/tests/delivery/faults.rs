@@ -22,7 +22,7 @@ enum Incident {
     Refuse(usize, bool),
     Silence(usize, bool),
     StoreAvailable(bool),
-    /// The store forgets its marks, not its events.
+    /// The store forgets its marks, not its events, while no stream stands that its gateway has given up.
     ForgetMarks,
     /// Delivered records below this share of the cursor are deleted.
     Retire(u8),
@@ -74,6 +74,10 @@ impl Pair {
             Incident::Silence(endpoint, on) => self.silent[endpoint] = on,
             Incident::StoreAvailable(available) => self.store.set_available(available),
             Incident::ForgetMarks => {
+                // Nobody can tell any longer what a stream that was given up may add: what it still held would be stored beside
+                // what the journal has put in its place since, both ends would refuse each other, and `new-epoch` mends it.
+                // Whoever restores a store stops its receivers first.
+                self.end_half_cut();
                 self.store.forget_marks();
                 self.amnesia = true;
             }

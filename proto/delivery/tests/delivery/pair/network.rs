@@ -64,6 +64,12 @@ impl Pair {
         self.settle();
     }
 
+    /// What a gateway has given up ends at the other end, too: nothing of it arrives any more.
+    pub(crate) fn end_half_cut(&mut self) {
+        let names: Vec<_> = self.connections.keys().filter(|name| is_orphan(name.1)).copied().collect();
+        names.into_iter().for_each(|name| self.drop_connection(name));
+    }
+
     fn drop_connection(&mut self, name: (usize, ConnectionId)) {
         if let Some(connection) = self.connections.remove(&name)
             && let Some(stream) = connection.stream
