@@ -563,6 +563,36 @@ fn a_listening_twin_doubles_nothing() {
     assert_eq!(twin.events, pair.store.events);
 }
 
+/// The line cuts a repeat apart, behind impulses that nobody had heard before. Another repeat begins with corrected records, and
+/// its first impulse is one of those: a twin knows it for an older one.
+#[test]
+fn a_listening_twin_remembers_what_it_heard_of_a_repeat_that_was_cut() {
+    let mut pair = Pair::new(Role::Active);
+    pair.twin = Some((Timy::new(Role::ListenOnly), Store::default()));
+    pair.connect();
+    pair.trigger(1, 0);
+    pair.run(SECOND);
+    pair.cut();
+    for start_number in 2..=4 {
+        pair.trigger(start_number, 0);
+        pair.run(SECOND);
+    }
+    pair.connect();
+    while pair.twin.as_ref().is_some_and(|(_, twin)| twin.events.len() < 3) {
+        pair.run(Duration::from_millis(1));
+    }
+    pair.cut();
+    pair.device.correct(0, Flag::Renumbered, 11);
+    pair.device.correct(1, Flag::Renumbered, 12);
+    pair.run(SECOND);
+    pair.connect();
+    pair.run(SECOND * 10);
+    let (_, twin) = pair.twin.as_ref().expect("it is there");
+    let impulses: Vec<_> = twin.events.iter().filter(|(key, _)| key.starts_with('C')).collect();
+    assert!(impulses.iter().all(|(_, occurrence)| *occurrence == 1), "doubled at the twin: {impulses:?}");
+    assert_eq!(impulses.len(), 4, "{impulses:?}");
+}
+
 /// A list printed while the memory is wanted ends with a trailer of its own, which
 /// is not the end of the repeat.
 #[test]

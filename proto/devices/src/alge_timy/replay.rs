@@ -94,7 +94,7 @@ pub(super) struct Replay {
     last_asked: Option<Monotonic>,
     last_line: Monotonic,
     last_byte: Monotonic,
-    /// The latest impulse, those of a repeat that the line cut apart, and when it came.
+    /// The latest impulse, and when it came; of a repeat that goes on, only once it ended or was cut.
     newest: Option<(Record, Monotonic)>,
     /// The latest impulse within the repeat, corrected or not.
     previous: Option<(Record, Monotonic)>,
@@ -136,8 +136,10 @@ impl Replay {
     pub(super) fn disconnected(&mut self, sink: &mut dyn FnMut(Item<'_>)) {
         self.ask = None;
         self.close(false, sink);
-        // `newest` stays: the device may go on with a repeat that the line cut.
-        (self.phase, self.previous) = (Phase::Live, None);
+        // The later of both: the device may go on with a repeat that the line cut, and all of it up to here was heard.
+        let cut = self.previous.take().filter(|cut| self.newest.is_none_or(|newest| !steps_back(newest, *cut, 0)));
+        self.newest = cut.or(self.newest);
+        self.phase = Phase::Live;
     }
 
     /// The memory is wanted, as soon as the line is quiet.
