@@ -26,6 +26,8 @@ pub(super) struct Stopped {
 /// # Errors
 /// If there is none, or it cannot be opened.
 pub(super) fn open(dir: &Path, file: &ConfigFile) -> anyhow::Result<Result<Stopped, Exit>> {
+    // Opening for writing makes a journal where there is none.
+    drop(offline::open(dir)?);
     let config = match Config::load(&file.config, config::environment()) {
         Ok(config) => config,
         Err(errors) => {
@@ -33,9 +35,7 @@ pub(super) fn open(dir: &Path, file: &ConfigFile) -> anyhow::Result<Result<Stopp
             return Ok(Err(Exit::Config));
         }
     };
-    // Opening for writing makes a journal where there is none.
     let path = offline::path(dir);
-    drop(offline::open(dir)?);
     let directory = Directory::existing(&path).with_context(|| format!("failed to open {}", path.display()))?;
     let clock = SystemClock::new(false);
     match Journal::open(directory, journal_config(&config, random_epoch()?), clock.monotonic()) {
